@@ -1,0 +1,94 @@
+"""The `.bin` container: a header, the arithmetic coder's payload, a checksum. 17 bytes around the payload.
+
+    offset  size  content
+    0       3     "CGN"
+    3       1     format version, 1
+    4       1     number of latent channels that follow
+    5       4     fingerprint of the model that can decode the file
+    9       1-3   height in pixels, varint
+    ..      1-3   width in pixels, varint
+    ..      n     payload
+    end-4   4     CRC-32 (zlib's) of everything before it, little-endian
+
+A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1.
+Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents as
+`arithmetic_coder.py` writes them: little-endian 32-bit words. There is no pickle, no table and no float in the file.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from errors import CompressGANError
+
+MAGIC = b"CGN"
+FORMAT_VERSION = 1
+MAX_SIDE = 2**20 - 1
+
+
+class BitstreamError(CompressGANError):
+    """The bytes are not a whole, unaltered `.bin` file of this format and model."""
+
+
+@dataclass(frozen=True)
+class Bitstream:
+    """What a `.bin` file says: sizes in pixels, latent channels, 4-byte model fingerprint, coded symbols."""
+
+    height: int
+    width: int
+    channels: int
+    fingerprint: bytes
+    payload: bytes
+
+    def to_bytes(self) -> bytes:
+        """Returns the file's bytes.
+
+        Raises:
+            ValueError: a size that the format cannot hold.
+        """
+        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
+            raise ValueError(f"a photo of {self.width} x {self.height} pixels does not fit the .bin format")
+        head = MAGIC + bytes([FORMAT_VERSION, self.channels]) + self.fingerprint
+        body = head + _varint(self.height) + _varint(self.width) + self.payload
+        return body + zlib.crc32(body).to_bytes(4, "little")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Bitstream:
+        """Parses the file's bytes.
+
+        Raises:
+            BitstreamError: a foreign file, another version, a truncated or altered file.
+        """
+        if data[:3] != MAGIC[: len(data)] or not data:
+            raise BitstreamError("not a CompressGAN .bin file")
+        if len(data) < 15:
+            raise BitstreamError("truncated: shorter than a header")
+        if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+            raise BitstreamError("truncated or altered: the checksum does not fit")
+        if data[3] != FORMAT_VERSION:
+            raise BitstreamError(f"written in format version {data[3]}, which this program does not know")
+        height, offset = _read_varint(data, 9)
+        width, offset = _read_varint(data, offset)
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE) or offset > len(data) - 4:
+            raise BitstreamError("altered: the header makes no sense")
+        return cls(height, width, data[4], data[5:9], data[offset:-4])
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
+    value = 0
+    for shift in (0, 7, 14):
+        byte = data[offset] if offset < len(data) else 0
+        value |= (byte & 0x7F) << shift
+        offset += 1
+        if byte < 0x80:
+            return value, offset
+    raise BitstreamError("altered: the header makes no sense")

@@ -1,0 +1,85 @@
+"""Codec: photo <-> bytes. The Python API of the project.
+
+    import sys; sys.path.append("path/to/CompressGAN/src")
+    from codec import Codec
+    codec = Codec.load("path/to/CompressGAN/checkpoints/default")
+    data = codec.compress(photo)      # (H, W, 3) uint8 -> bytes of a .bin file
+    photo = codec.decompress(data)
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+import arithmetic_coder
+from bitstream import Bitstream, BitstreamError
+from model import CompressGAN
+from photo import to_float, to_uint8
+from settings import STRIDE
+
+
+class Codec:
+    """Compresses photos with one model.
+
+    Args:
+        model: the networks.
+        fingerprint: 4 bytes written into every file and compared when decoding; the model's own by default.
+    """
+
+    def __init__(self, model: CompressGAN, fingerprint: bytes | None = None) -> None:
+        self._model = model
+        self._config = model.config
+        self._fingerprint = model.fingerprint() if fingerprint is None else fingerprint
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> Codec:
+        """Loads the model of a checkpoint folder.
+
+        Raises:
+            CompressGANError: the checkpoint is missing or damaged.
+        """
+        return cls(CompressGAN.load(Path(checkpoint)))
+
+    @property
+    def bound(self) -> float:
+        """The most bits per pixel that the latents can need, C log2(L) / 256; the container's 17 bytes aside."""
+        return self._config.latent_channels * math.log2(self._config.levels) / STRIDE**2
+
+    def compress(self, photo: np.ndarray) -> bytes:
+        """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file."""
+        height, width = photo.shape[:2]
+        indices = self.indices(photo)
+        payload = arithmetic_coder.encode(indices, self._config.levels)
+        return Bitstream(height, width, indices.shape[-1], self._fingerprint, payload).to_bytes()
+
+    def indices(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the center indices (ceil(H / 16), ceil(W / 16), C) int32 of a photo (H, W, 3) uint8."""
+        height, width = photo.shape[:2]
+        padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
+        padded = np.pad(photo, padding, mode="reflect")
+        return self._model.photo_to_indices(to_float(padded)[np.newaxis])[0].numpy()
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.
+
+        Raises:
+            BitstreamError: not a whole, unaltered `.bin` of this model.
+        """
+        stream = Bitstream.from_bytes(data)
+        if stream.fingerprint != self._fingerprint:
+            raise BitstreamError(
+                f"made by another model (fingerprint {stream.fingerprint.hex()}, "
+                f"this checkpoint's is {self._fingerprint.hex()})"
+            )
+        if stream.channels != self._config.latent_channels:
+            raise BitstreamError("altered: the number of latent channels is not the model's")
+        shape = (-(-stream.height // STRIDE), -(-stream.width // STRIDE), stream.channels)
+        try:
+            indices = arithmetic_coder.decode(stream.payload, shape, self._config.levels)
+        except ValueError as error:
+            raise BitstreamError(f"altered: {error}") from None
+        photo = self._model.indices_to_photo(indices[np.newaxis])[0].numpy()
+        return to_uint8(photo[: stream.height, : stream.width])

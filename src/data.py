@@ -1,0 +1,174 @@
+"""Training data: the HDF5 index of image paths, and the tf.data pipeline of random crops."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import settings  # noqa: F401, I001  comes before TensorFlow
+import h5py
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from errors import CompressGANError, os_reason, warn
+from photo import files_under, is_image, read_photo, replacing
+from settings import Config
+
+TRAIN_INDEX, TEST_INDEX = "paths_train.h5", "paths_test.h5"
+
+
+def find_images(folders: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Returns the images under the folders, recursively, and the files that are none; absolute paths, in order.
+
+    Raises:
+        CompressGANError: a folder does not exist, or no image is found.
+    """
+    images, others = [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise CompressGANError(f"{folder}: no such folder")
+        for path in files_under(folder.resolve()):
+            (images if is_image(path) else others).append(path)
+    if not images:
+        raise CompressGANError(f"{', '.join(map(str, folders))}: no images found")
+    return images, others
+
+
+def split(paths: list[Path], config: Config) -> tuple[list[Path], list[Path]]:
+    """Splits paths into a training and a test part by `train_fraction`, the same way for the same seed.
+
+    From two images on, both parts have at least one. Nothing is trimmed to a multiple of the batch.
+    """
+    paths = sorted(paths)
+    random.Random(config.seed).shuffle(paths)
+    count = round(config.train_fraction * len(paths))
+    if config.train_fraction < 1:
+        count = min(count, len(paths) - 1)
+    count = max(count, 1)
+    return sorted(paths[:count]), sorted(paths[count:])
+
+
+def write_index(path: Path, images: list[Path]) -> None:
+    """Writes an index: one variable-length UTF-8 dataset `path`.
+
+    Raises:
+        CompressGANError: the file cannot be written.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("path", data=[str(image) for image in images], dtype=h5py.string_dtype("utf-8"))
+
+
+def read_index(path: Path) -> list[str]:
+    """Reads an index written by `write_index`, or by pandas in table format (key `df`, column `path`).
+
+    Raises:
+        CompressGANError: the index is missing, damaged, or a pickle in pandas' fixed format, which is never opened.
+    """
+    rebuild = "build it with: python src/train.py -r CHECKPOINT -path FOLDER"
+    try:
+        with h5py.File(path, "r") as file:
+            if isinstance(file.get("path"), h5py.Dataset):
+                values = file["path"][()]
+            elif isinstance(file.get("df/table"), h5py.Dataset):
+                table = file["df/table"][()]
+                column = "path" if "path" in (table.dtype.names or ()) else "values_block_0"
+                values = table[column].reshape(-1)
+            elif "df/block0_values" in file:
+                raise CompressGANError(f"{path}: a pandas index in fixed format holds a pickle; {rebuild}")
+            else:
+                raise CompressGANError(f"{path}: not an index of image paths; {rebuild}")
+        return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
+    except FileNotFoundError:
+        raise CompressGANError(f"{path}: no index of training images yet; {rebuild}") from None
+    except (OSError, ValueError, KeyError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        raise CompressGANError(f"{path}: damaged index ({reason}); {rebuild}") from None
+
+
+def existing(paths: list[str], index: Path) -> list[str]:
+    """Returns the paths that exist on this machine; says how many do not.
+
+    Raises:
+        CompressGANError: there are paths, but none exists.
+    """
+    found = [path for path in paths if Path(path).is_file()]
+    if paths and not found:
+        raise CompressGANError(f"{index}: none of its {len(paths)} images exists here; build it anew with -path FOLDER")
+    if len(found) < len(paths):
+        warn(f"{index}: {len(paths) - len(found)} of {len(paths)} images do not exist and are left out")
+    return found
+
+
+def training_dataset(paths: list[str], config: Config, start_step: int) -> tf.data.Dataset:
+    """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, flipped half the time.
+
+    Which image, crop and flip the n-th sample gets is a function of the seed and n alone, so that a run that resumes
+    at `start_step` sees what it would have seen. Nothing decoded is kept. An unreadable image is named once and the
+    next one takes its place.
+    """
+    reader = _CropReader(paths, config.crop_size)
+    count, seed = len(paths), config.seed
+
+    def load(sample: tf.Tensor) -> tf.Tensor:
+        epoch, position = sample // count, sample % count
+        index = tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
+        draws = tf.random.stateless_uniform((3,), [tf.constant(seed, tf.int64), sample])
+        crop = tf.numpy_function(reader.read, [index, draws], tf.uint8, stateful=False)
+        crop = tf.ensure_shape(crop, (config.crop_size, config.crop_size, 3))
+        return tf.cast(crop, tf.float32) / 127.5 - 1.0
+
+    samples = tf.data.Dataset.range(start_step * config.batch_size, np.iinfo(np.int64).max)
+    crops = samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return crops.batch(config.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+class _CropReader:
+    """Reads crops of images by index, and steps over those that cannot be read."""
+
+    def __init__(self, paths: list[str], size: int) -> None:
+        self._paths = paths
+        self._size = size
+        self._bad: set[int] = set()
+
+    def read(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Returns a (size, size, 3) uint8 crop placed and flipped by three numbers in [0, 1)."""
+        for offset in range(len(self._paths)):
+            i = (int(index) + offset) % len(self._paths)
+            if i in self._bad:
+                continue
+            try:
+                return self._crop(read_photo(self._paths[i]), *map(float, draws))
+            except CompressGANError as error:
+                self._bad.add(i)
+                warn(f"{error}; left out of the training ({len(self._bad)} so far)")
+        raise RuntimeError("no training image can be read any more")
+
+    def _crop(self, photo: np.ndarray, down: float, right: float, flip: float) -> np.ndarray:
+        size = self._size
+        height, width = photo.shape[:2]
+        if min(height, width) < size:
+            scale = size / min(height, width)
+            height, width = max(size, round(height * scale)), max(size, round(width * scale))
+            photo = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
+        top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
+        crop = photo[top : top + size, left : left + size]
+        return np.ascontiguousarray(crop[:, ::-1] if flip < 0.5 else crop)
+
+
+def validation_photos(paths: list[str], config: Config) -> list[np.ndarray]:
+    """Reads the first `validation_images` readable photos, (H, W, 3) uint8, cut in their middle to the largest side."""
+    photos = []
+    for path in paths:
+        if len(photos) == config.validation_images:
+            break
+        try:
+            photo = read_photo(path)
+        except CompressGANError as error:
+            warn(f"{error}; left out of the validation")
+            continue
+        height, width = photo.shape[:2]
+        side = config.validation_max_side
+        top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+        photos.append(np.ascontiguousarray(photo[top : top + side, left : left + side]))
+    return photos

@@ -1,0 +1,49 @@
+"""Errors that are the user's to mend, and how the command lines report them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class CompressGANError(Exception):
+    """Something that the user can mend: the message is one line that names the file and what is wrong."""
+
+
+class UsageError(CompressGANError):
+    """The command line asks for something that cannot be done as written."""
+
+
+def report(error: Exception | str) -> None:
+    """Writes one line to stderr about something that could not be done."""
+    _line("error", error)
+
+
+def warn(text: Exception | str) -> None:
+    """Writes one line to stderr about something that was done otherwise than one might expect."""
+    _line("warning", text)
+
+
+def _line(kind: str, text: Exception | str) -> None:
+    print(f"{kind}: {' '.join(str(text).split())}", file=sys.stderr, flush=True)
+
+
+def os_reason(error: OSError) -> str:
+    """Returns what the operating system says is wrong, without number and path."""
+    return error.strerror or str(error)
+
+
+def run(main: Callable[[], int]) -> None:
+    """Runs a command line and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C; a user's error is one line."""
+    try:
+        code = main()
+    except UsageError as error:
+        report(error)
+        code = 2
+    except CompressGANError as error:
+        report(error)
+        code = 1
+    except KeyboardInterrupt:
+        report("interrupted")
+        code = 130
+    sys.exit(code)

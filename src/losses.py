@@ -1,0 +1,53 @@
+"""The loss terms of section 3: adversarial, distortion, feature matching. The VGG19 term is in `perceptual.py`.
+
+Discriminator outputs are lists over scales of lists of feature maps whose last entry is the logits, as
+`network.build_discriminator` returns them. Every term is a float32 scalar, averaged over the batch.
+"""
+
+from __future__ import annotations
+
+import settings  # noqa: F401, I001  comes before TensorFlow
+import tensorflow as tf
+
+ScaleFeatures = list[list[tf.Tensor]]
+
+
+def generator_adversarial(fake: ScaleFeatures, vanilla: bool) -> tf.Tensor:
+    """LSGAN, mean (D(G) - 1)^2 averaged over the scales; or the non-saturating cross-entropy on logits."""
+    return _mean_over_scales(fake, lambda logits: _distance_to(logits, 1.0, vanilla))
+
+
+def discriminator_adversarial(real: ScaleFeatures, fake: ScaleFeatures, vanilla: bool) -> tf.Tensor:
+    """LSGAN, mean (D(x) - 1)^2 + mean D(G)^2 averaged over the scales; or the cross-entropy on logits."""
+    loss_real = _mean_over_scales(real, lambda logits: _distance_to(logits, 1.0, vanilla))
+    loss_fake = _mean_over_scales(fake, lambda logits: _distance_to(logits, 0.0, vanilla))
+    return loss_real + loss_fake
+
+
+def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Mean squared error of photos (B, H, W, 3) on [-1, 1]."""
+    return tf.reduce_mean(tf.math.squared_difference(x, y))
+
+
+def feature_matching(real: ScaleFeatures, fake: ScaleFeatures) -> tf.Tensor:
+    """Mean L1 between the discriminator's features of x, held constant, and of G(x); logits left out.
+
+    Source: Wang et al., pix2pixHD, arXiv 1711.11585, equation 4.
+    """
+    terms = [
+        tf.reduce_mean(tf.abs(tf.cast(tf.stop_gradient(r), tf.float32) - tf.cast(f, tf.float32)))
+        for real_scale, fake_scale in zip(real, fake, strict=True)
+        for r, f in zip(real_scale[:-1], fake_scale[:-1], strict=True)
+    ]
+    return tf.add_n(terms) / len(terms)
+
+
+def _mean_over_scales(outputs: ScaleFeatures, loss) -> tf.Tensor:
+    return tf.add_n([loss(scale[-1]) for scale in outputs]) / len(outputs)
+
+
+def _distance_to(logits: tf.Tensor, label: float, vanilla: bool) -> tf.Tensor:
+    labels = tf.fill(tf.shape(logits), label)
+    if vanilla:
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+    return tf.reduce_mean(tf.math.squared_difference(logits, labels))

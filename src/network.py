@@ -1,0 +1,137 @@
+"""The networks of Agustsson et al., arXiv 1804.02958, appendix A: encoder, generator, multiscale discriminator.
+
+Each has one builder, which reads every width and block count from the `Config`. The bottleneck, the generator's last
+layer and the discriminators' logits are float32 under every precision policy.
+"""
+
+from __future__ import annotations
+
+import settings  # noqa: F401, I001  comes before TensorFlow
+import keras
+import tensorflow as tf
+from keras import layers
+
+from settings import Config
+
+
+def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
+    if kind == "instance":
+        return layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}_norm")(x)
+    if kind == "channel":
+        return layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+    return x
+
+
+def _conv(x: tf.Tensor, width: int, config: Config, name: str, *, kernel: int = 3, stride: int = 1) -> tf.Tensor:
+    """Convolution, norm, ReLU: the paper's cKsS and d layers."""
+    x = layers.Conv2D(width, kernel, stride, "same", kernel_initializer="he_normal", name=name)(x)
+    return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
+
+
+def _residual_block(x: tf.Tensor, config: Config, name: str) -> tf.Tensor:
+    """Two 3x3 layers around an identity: the paper's R."""
+    width = x.shape[-1]
+    branch = _conv(x, width, config, f"{name}_conv1")
+    last_init = "zeros" if config.zero_init_blocks else "he_normal"
+    branch = layers.Conv2D(width, 3, 1, "same", kernel_initializer=last_init, name=f"{name}_conv2")(branch)
+    return layers.Add(name=f"{name}_add")([x, _norm(branch, config.norm, f"{name}_conv2")])
+
+
+def _double(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
+    """Doubles the size, norm, ReLU: the paper's u."""
+    if config.upsampling == "transposed":
+        x = layers.Conv2DTranspose(width, 3, 2, "same", kernel_initializer="he_normal", name=name)(x)
+    else:
+        x = layers.Conv2D(4 * width, 3, 1, "same", kernel_initializer="he_normal", name=name)(x)
+        x = DepthToSpace(2, name=f"{name}_shuffle")(x)
+    return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
+
+
+class SpaceToDepth(layers.Layer):
+    """Folds blocks of `block` x `block` pixels into channels: (B, H, W, C) -> (B, H/block, W/block, C block^2)."""
+
+    def __init__(self, block: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.space_to_depth(x, self.block) if self.block > 1 else x
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        batch, height, width, channels = shape
+        sides = [None if side is None else side // self.block for side in (height, width)]
+        return (batch, *sides, channels * self.block**2)
+
+
+class DepthToSpace(layers.Layer):
+    """Unfolds channels into blocks of `block` x `block` pixels: the inverse of `SpaceToDepth`."""
+
+    def __init__(self, block: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(x, self.block) if self.block > 1 else x
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        batch, height, width, channels = shape
+        sides = [None if side is None else side * self.block for side in (height, width)]
+        return (batch, *sides, channels // self.block**2)
+
+
+def build_encoder(config: Config) -> keras.Model:
+    """Builds E: (B, H, W, 3) float in [-1, 1] -> latents (B, H/16, W/16, C) float32; H and W multiples of 16.
+
+    The bottleneck is linear (no norm, no ReLU: the original's ReLU there left the negative centers unused), or bounded
+    by `latent_bound` * tanh.
+    """
+    x = inputs = keras.Input((None, None, 3), name="photo")
+    x = SpaceToDepth(config.stem_block, name="fold")(x)
+    x = _conv(x, config.encoder_widths[0], config, "stem", kernel=config.stem_kernel)
+    for i, width in enumerate(config.encoder_widths[1:], start=1):
+        x = _conv(x, width, config, f"down{i}", stride=2)
+    for i in range(1, config.encoder_blocks + 1):
+        x = _residual_block(x, config, f"block{i}")
+    x = layers.Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
+    if config.latent_bound:
+        x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
+    return keras.Model(inputs, x, name="encoder")
+
+
+def build_generator(config: Config) -> keras.Model:
+    """Builds G: quantized latents (B, h, w, C) float -> photo (B, 16 h, 16 w, 3) float32 in [-1, 1]."""
+    trunk_width, *up_widths = config.generator_widths
+    x = inputs = keras.Input((None, None, config.latent_channels), name="latents")
+    x = _conv(x, trunk_width, config, "stem")
+    for i in range(1, config.generator_blocks + 1):
+        x = _residual_block(x, config, f"block{i}")
+    for i, width in enumerate(up_widths, start=1):
+        x = _double(x, width, config, f"up{i}")
+    x = layers.Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
+    x = DepthToSpace(config.stem_block, dtype="float32", name="unfold")(x)
+    x = layers.Activation("tanh", dtype="float32", name="photo")(x)
+    return keras.Model(inputs, x, name="generator")
+
+
+def build_discriminator(config: Config) -> keras.Model:
+    """Builds D: photo (B, H, W, 3) float in [-1, 1] -> for each scale a list of feature maps, the last the logits.
+
+    The scales see the photo at 1, 1/2, 1/4, ... of its size (3x3 stride-2 average pooling) and have their own weights
+    (Wang et al., pix2pixHD, as cited in section 3 of the paper). Logits are float32 (B, h, w, 1).
+    """
+    x = inputs = keras.Input((None, None, 3), name="photo")
+    outputs = []
+    for scale in range(config.discriminator_scales):
+        if scale:
+            x = layers.AveragePooling2D(3, 2, "same", name=f"half{scale}")(x)
+        features, y = [], x
+        for i, width in enumerate(config.discriminator_widths):
+            name = f"scale{scale}_conv{i}"
+            y = layers.Conv2D(width, 4, 2, "same", kernel_initializer="he_normal", name=name)(y)
+            if i:
+                y = _norm(y, "instance", name)
+            y = layers.LeakyReLU(0.2, name=f"{name}_relu")(y)
+            features.append(y)
+        logits = layers.Conv2D(1, 4, 1, "same", dtype="float32", name=f"scale{scale}_logits")(y)
+        outputs.append([*features, logits])
+    return keras.Model(inputs, outputs, name="discriminator")

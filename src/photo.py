@@ -1,0 +1,125 @@
+"""Photos on disk: reading any format that Pillow knows as 8-bit RGB, finding them in folders, writing safely."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from errors import CompressGANError, os_reason
+
+
+def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
+    """Reads a photo as (H, W, 3) uint8 RGB: upright by its EXIF data, transparency on white, the first frame.
+
+    Args:
+        path: file in any format that Pillow reads.
+        note: is told, in a few words, what of the file is lost.
+
+    Raises:
+        CompressGANError: the file cannot be read, or is no image, or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                note("only the first frame of an animated or many-page image is used")
+            image.load()
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(image), note))
+    except UnidentifiedImageError:
+        raise CompressGANError(f"{path}: not an image that can be read") from None
+    except Image.DecompressionBombError:
+        raise CompressGANError(f"{path}: too many pixels") from None
+    except OSError as error:
+        reason = os_reason(error) if error.strerror else f"damaged image ({error})"
+        raise CompressGANError(f"{path}: {reason}") from None
+    except (ValueError, SyntaxError, EOFError) as error:  # Pillow's readers raise these on damaged files.
+        raise CompressGANError(f"{path}: damaged image ({error})") from None
+
+
+def _to_rgb(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        # 16-bit grey comes as I;16 or, from some writers, as I; floats are taken as 0..1 when they fit that.
+        scale = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 1.0 else 1.0 if image.mode == "F" else 1 / 257
+        return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        if rgba.getextrema()[3][0] < 255:
+            note("transparency is shown on white")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def is_image(path: Path) -> bool:
+    """Says whether Pillow knows the file's format, from its first bytes alone."""
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return False
+
+
+def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
+    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`."""
+    found = []
+    for directory, subdirectories, names in os.walk(folder, followlinks=False):
+        here = Path(directory)
+        subdirectories[:] = sorted(
+            name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
+        )
+        found += [here / name for name in sorted(names) if not name.startswith(".")]
+    return [path for path in found if path.is_file()]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside `path`, renamed to it at the end: a reader never sees half a file.
+
+    Raises:
+        CompressGANError: the folder cannot be made or written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CompressGANError(f"{path}: cannot be written: {os_reason(error)}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 pixels as PNG.
+
+    Raises:
+        CompressGANError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Scales uint8 pixels to float32 in [-1, 1]."""
+    return pixels.astype(np.float32) / 127.5 - 1.0
+
+
+def to_uint8(photo: np.ndarray) -> np.ndarray:
+    """Scales float pixels in [-1, 1] to uint8, rounding to the nearest and clipping."""
+    return np.clip(np.rint((photo + 1.0) * 127.5), 0, 255).astype(np.uint8)

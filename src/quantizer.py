@@ -1,0 +1,55 @@
+"""Soft-to-hard quantization with learnable centers (section 3.1 of the paper; Agustsson et al., arXiv 1704.00648)."""
+
+from __future__ import annotations
+
+import settings  # noqa: F401, I001  comes before TensorFlow
+import keras
+import tensorflow as tf
+
+from settings import Config
+
+
+class Quantizer(keras.layers.Layer):
+    """Maps each latent to one of L learnable centers.
+
+    The centers start at -(L // 2) .. L // 2 and are sorted on use, so that an index means the same rank however
+    training moves them. Always float32.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(name="quantizer", dtype="float32")
+        self.levels = config.levels
+        self.temperature = config.temperature
+        start = [float(i - config.levels // 2) for i in range(config.levels)]
+        self._centers = self.add_weight(
+            name="centers", shape=(config.levels,), initializer=lambda shape, dtype: tf.constant(start, dtype)
+        )
+        self.built = True
+
+    @property
+    def centers(self) -> tf.Tensor:
+        """The centers in rising order, (L,) float32."""
+        return tf.sort(tf.convert_to_tensor(self._centers))
+
+    def indices(self, latents: tf.Tensor) -> tf.Tensor:
+        """Returns for each latent the index of the nearest center: float (...) -> int32 (...)."""
+        return tf.argmin(self._distances(latents), axis=-1, output_type=tf.int32)
+
+    def dequantize(self, indices: tf.Tensor) -> tf.Tensor:
+        """Returns the centers that the indices stand for: int32 (...) -> float32 (...)."""
+        return tf.gather(self.centers, indices)
+
+    def call(self, latents: tf.Tensor) -> tf.Tensor:
+        """Returns the centers nearest to the latents, float32 (...), with the gradient of the soft assignment.
+
+        `tf.round` or argmin alone has no gradient, and the encoder would never train: the hard value is therefore
+        added to the soft one as a constant (straight-through).
+        """
+        distances = self._distances(latents)
+        soft = tf.linalg.matvec(tf.nn.softmax(-distances / self.temperature), self.centers)
+        hard = self.dequantize(tf.argmin(distances, axis=-1, output_type=tf.int32))
+        # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.
+        return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))
+
+    def _distances(self, latents: tf.Tensor) -> tf.Tensor:
+        return tf.square(latents[..., tf.newaxis] - self.centers)

@@ -1,0 +1,37 @@
+"""The first import of every module: makes `config.py`, which lives beside `src/`, importable, and TensorFlow quiet.
+
+This is the only place that touches `sys.path`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# Has to be set before TensorFlow is imported; a value that the user has set stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from config import (  # noqa: E402
+    ARCHITECTURE,
+    CHECKPOINTS_DIR,
+    DATA_DIR,
+    DEFAULT_CHECKPOINT,
+    PRESETS,
+    STRIDE,
+    TENSORBOARD_DIR,
+    VERSION,
+    Config,
+)
+
+__all__ = [
+    "ARCHITECTURE",
+    "CHECKPOINTS_DIR",
+    "DATA_DIR",
+    "DEFAULT_CHECKPOINT",
+    "PRESETS",
+    "STRIDE",
+    "TENSORBOARD_DIR",
+    "VERSION",
+    "Config",
+]

@@ -1,0 +1,135 @@
+"""Trains a model in a checkpoint folder; the same call again goes on where the last one stopped.
+
+    python src/train.py -r checkpoints/mine -path photos                   # index the photos, train
+    python src/train.py -r checkpoints/mine                                # go on
+    python src/train.py -rl                                                # go on with the newest run
+    python src/train.py -r checkpoints/try -path data --preset tiny        # a minute's try
+    python src/train.py -r checkpoints/mine -path photos --perceptual off --set batch_size=8 crop_size=256
+    tensorboard --logdir tensorboard                                       # watch it
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+
+from errors import CompressGANError, UsageError, run, warn
+from settings import ARCHITECTURE, CHECKPOINTS_DIR, DATA_DIR, PRESETS, TENSORBOARD_DIR, Config
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("-r", metavar="DIR", type=Path, help="checkpoint folder to train in, or to go on with")
+    where.add_argument("-rl", action="store_true", help="go on with the newest run under checkpoints/")
+    parser.add_argument(
+        "-path", metavar="DIR", type=Path, nargs="+", help="folders of photos; default: those indexed last"
+    )
+    parser.add_argument("-name", help="label of the run in TensorBoard; default: the checkpoint folder's name")
+    parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="where the path indexes lie")
+    parser.add_argument("--preset", choices=PRESETS, help="settings to start from; default: compact")
+    parser.add_argument("--steps", type=int, metavar="N", help="optimizer steps in all; short for --set steps=N")
+    parser.add_argument(
+        "--perceptual",
+        metavar="imagenet|off|FILE",
+        help="VGG19 weights: downloaded by Keras (default), no perceptual loss, or a Keras .h5 file",
+    )
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", nargs="+", default=[], help="change any setting of config.py, e.g. batch_size=8"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    directory = newest_run() if arguments.rl else arguments.r
+    config = configure(arguments, directory)
+    train_paths, test_paths = index_images(arguments, config)
+
+    # TensorFlow takes seconds to load: only once the command line is known to be sound.
+    from perceptual import PerceptualLoss
+    from trainer import Trainer
+
+    perceptual = None
+    if config.perceptual_coeff:
+        perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights)
+    name = arguments.name or directory.resolve().name
+    trainer = Trainer(config, directory, TENSORBOARD_DIR / name, perceptual)
+    start = int(trainer.step.numpy())
+    if start >= config.steps:
+        print(f"{directory}: all {config.steps} steps are done; train on with --steps N")
+        return 0
+    resumed = f"goes on at step {start}" if start else "starts"
+    print(f"{directory}: {resumed} of {config.steps}, {len(train_paths)} photos, validated on {len(test_paths)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill saves like Ctrl-C
+    try:
+        trainer.fit(train_paths, test_paths)
+    except KeyboardInterrupt:
+        print(f"stopped and saved at step {int(trainer.step.numpy())}; go on with: python src/train.py -r {directory}")
+        return 130
+    print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
+    return 0
+
+
+def newest_run() -> Path:
+    """Returns the run under checkpoints/ whose training state was saved last."""
+    states = sorted(CHECKPOINTS_DIR.glob("*/training/checkpoint"), key=lambda path: path.stat().st_mtime)
+    if not states:
+        raise CompressGANError(f"{CHECKPOINTS_DIR}: no run to go on with; start one with -r DIR")
+    return states[-1].parent.parent
+
+
+def configure(arguments: argparse.Namespace, directory: Path) -> Config:
+    """Returns the settings: of the checkpoint if there is a training state, else of the preset; then the overrides.
+
+    Raises:
+        UsageError: an unknown or impossible setting, or one that cannot change any more.
+    """
+    resuming = (directory / "training" / "checkpoint").is_file()
+    if resuming:
+        from model import read_config
+
+        before, _ = read_config(directory)
+        if arguments.preset and any(
+            getattr(before, name) != getattr(PRESETS[arguments.preset], name) for name in ARCHITECTURE
+        ):
+            raise UsageError(f"{directory}: holds a model of other settings than preset {arguments.preset}")
+    else:
+        before = PRESETS[arguments.preset or "compact"]
+    try:
+        config = before.override(arguments.set)
+        if arguments.steps is not None:
+            config = config.replace(steps=arguments.steps)
+        if arguments.perceptual == "off":
+            config = config.replace(perceptual_coeff=0.0)
+        elif arguments.perceptual:
+            config = config.replace(vgg19_weights=Path(arguments.perceptual).name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if resuming:
+        fixed = [name for name in ARCHITECTURE if getattr(config, name) != getattr(before, name)]
+        if fixed:
+            raise UsageError(f"{directory}: holds a trained model, so {', '.join(fixed)} cannot change")
+        if config.perceptual_coeff and config.vgg19_weights != "imagenet" and not arguments.perceptual:
+            raise UsageError(f"{directory}: trains with {config.vgg19_weights}; give it with --perceptual FILE")
+    return config
+
+
+def index_images(arguments: argparse.Namespace, config: Config) -> tuple[list[str], list[str]]:
+    """Returns the training and test paths: of the folders given, which are indexed anew, or of the existing index."""
+    from data import TEST_INDEX, TRAIN_INDEX, existing, find_images, read_index, split, write_index
+
+    train_index, test_index = arguments.index / TRAIN_INDEX, arguments.index / TEST_INDEX
+    if arguments.path:
+        images, others = find_images(arguments.path)
+        if others:
+            shown = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+            warn(f"{len(others)} files are no images and are left out: {shown}")
+        for index, part in zip((train_index, test_index), split(images, config), strict=True):
+            write_index(index, part)
+    return existing(read_index(train_index), train_index), existing(read_index(test_index), test_index)
+
+
+if __name__ == "__main__":
+    run(main)
