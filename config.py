@@ -21,6 +21,7 @@ CHECKPOINTS_DIR = PROJECT_DIR / "checkpoints"  # one folder a run; `default` is 
 DEFAULT_CHECKPOINT = CHECKPOINTS_DIR / "default"
 TENSORBOARD_DIR = PROJECT_DIR / "tensorboard"  # one folder a run
 
+PREPROCESS_SIZE = (256, 256)  # width and height that preprocess.py resizes to, pixels
 STRIDE = 16  # pixels a side for one latent position, in every preset
 
 

@@ -1,10 +1,10 @@
 """Codec: photo <-> bytes. The Python API of the project.
 
-    import sys; sys.path.append("path/to/CompressGAN/src")
-    from codec import Codec
-    codec = Codec.load("path/to/CompressGAN/checkpoints/default")
-    data = codec.compress(photo)      # (H, W, 3) uint8 -> bytes of a .bin file
-    photo = codec.decompress(data)
+import sys; sys.path.append("path/to/CompressGAN/src")
+from codec import Codec
+codec = Codec.load("path/to/CompressGAN/checkpoints/default")
+data = codec.compress(photo)      # (H, W, 3) uint8 -> bytes of a .bin file
+photo = codec.decompress(data)
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from settings import STRIDE
+
 import numpy as np
 
 import arithmetic_coder
 from bitstream import Bitstream, BitstreamError
 from model import CompressGAN
 from photo import to_float, to_uint8
-from settings import STRIDE
 
 
 class Codec:

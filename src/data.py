@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import settings  # noqa: F401, I001  comes before TensorFlow
+from settings import Config
+
 import h5py
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from errors import CompressGANError, os_reason, warn
-from photo import files_under, is_image, read_photo, replacing
-from settings import Config
+from files import files_under, replacing
+from photo import is_image, read_photo
 
 TRAIN_INDEX, TEST_INDEX = "paths_train.h5", "paths_test.h5"
 

@@ -6,7 +6,6 @@ Discriminator outputs are lists over scales of lists of feature maps whose last 
 
 from __future__ import annotations
 
-import settings  # noqa: F401, I001  comes before TensorFlow
 import tensorflow as tf
 
 ScaleFeatures = list[list[tf.Tensor]]

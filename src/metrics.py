@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import settings  # noqa: F401, I001  comes before TensorFlow
 import numpy as np
 import tensorflow as tf
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import settings  # noqa: F401, I001  comes before TensorFlow
+from settings import ARCHITECTURE, VERSION, Config
+
 import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
 from errors import CompressGANError, os_reason
+from files import replacing
 from network import build_encoder, build_generator
-from photo import replacing
 from quantizer import Quantizer
-from settings import ARCHITECTURE, VERSION, Config
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.weights.h5"
 

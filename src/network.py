@@ -6,12 +6,11 @@ layer and the discriminators' logits are float32 under every precision policy.
 
 from __future__ import annotations
 
-import settings  # noqa: F401, I001  comes before TensorFlow
+from settings import Config
+
 import keras
 import tensorflow as tf
 from keras import layers
-
-from settings import Config
 
 
 def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import settings  # noqa: F401, I001  comes before TensorFlow
 import h5py
 import keras
 import tensorflow as tf
@@ -62,7 +61,7 @@ def _load_file(path: Path) -> keras.Model:
     needed = needed[: needed.index("block2_conv2") + 1]
     try:
         with h5py.File(path, "r") as file:
-            layers = file["model_weights"] if "model_weights" in file else file
+            layers = file.get("model_weights", file)
             missing = [name for name in needed if name not in layers]
         if not missing:
             vgg19.load_weights(str(path), by_name=True)

@@ -1,17 +1,18 @@
-"""Photos on disk: reading any format that Pillow knows as 8-bit RGB, finding them in folders, writing safely."""
+"""Photos: reading any format that Pillow knows as 8-bit RGB, writing PNG, the networks' range of values."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from errors import CompressGANError, os_reason
+from files import replacing
+
+# A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm")
 
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
@@ -62,47 +63,6 @@ def is_image(path: Path) -> bool:
             return True
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return False
-
-
-def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
-    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`."""
-    found = []
-    for directory, subdirectories, names in os.walk(folder, followlinks=False):
-        here = Path(directory)
-        subdirectories[:] = sorted(
-            name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
-        )
-        found += [here / name for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if path.is_file()]
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path`, renamed to it at the end: a reader never sees half a file.
-
-    Raises:
-        CompressGANError: the folder cannot be made or written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CompressGANError(f"{path}: cannot be written: {os_reason(error)}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import settings  # noqa: F401, I001  comes before TensorFlow
+from settings import Config
+
 import keras
 import tensorflow as tf
-
-from settings import Config
 
 
 class Quantizer(keras.layers.Layer):

@@ -12,11 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from config import (  # noqa: E402
+from config import (
     ARCHITECTURE,
     CHECKPOINTS_DIR,
     DATA_DIR,
     DEFAULT_CHECKPOINT,
+    PREPROCESS_SIZE,
     PRESETS,
     STRIDE,
     TENSORBOARD_DIR,
@@ -29,6 +30,7 @@ __all__ = [
     "CHECKPOINTS_DIR",
     "DATA_DIR",
     "DEFAULT_CHECKPOINT",
+    "PREPROCESS_SIZE",
     "PRESETS",
     "STRIDE",
     "TENSORBOARD_DIR",

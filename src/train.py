@@ -1,11 +1,11 @@
 """Trains a model in a checkpoint folder; the same call again goes on where the last one stopped.
 
-    python src/train.py -r checkpoints/mine -path photos                   # index the photos, train
-    python src/train.py -r checkpoints/mine                                # go on
-    python src/train.py -rl                                                # go on with the newest run
-    python src/train.py -r checkpoints/try -path data --preset tiny        # a minute's try
-    python src/train.py -r checkpoints/mine -path photos --perceptual off --set batch_size=8 crop_size=256
-    tensorboard --logdir tensorboard                                       # watch it
+python src/train.py -r checkpoints/mine -path photos                   # index the photos, train
+python src/train.py -r checkpoints/mine                                # go on
+python src/train.py -rl                                                # go on with the newest run
+python src/train.py -r checkpoints/try -path data --preset tiny        # a minute's try
+python src/train.py -r checkpoints/mine -path photos --perceptual off --set batch_size=8 crop_size=256
+tensorboard --logdir tensorboard                                       # watch it
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import argparse
 import signal
 from pathlib import Path
 
-from errors import CompressGANError, UsageError, run, warn
 from settings import ARCHITECTURE, CHECKPOINTS_DIR, DATA_DIR, PRESETS, TENSORBOARD_DIR, Config
+
+from errors import CompressGANError, UsageError, run, warn
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -28,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("-name", help="label of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="where the path indexes lie")
+    parser.add_argument("--logdir", metavar="DIR", type=Path, default=TENSORBOARD_DIR, help="TensorBoard's folder")
     parser.add_argument("--preset", choices=PRESETS, help="settings to start from; default: compact")
     parser.add_argument("--steps", type=int, metavar="N", help="optimizer steps in all; short for --set steps=N")
     parser.add_argument(
@@ -55,7 +57,7 @@ def main() -> int:
     if config.perceptual_coeff:
         perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights)
     name = arguments.name or directory.resolve().name
-    trainer = Trainer(config, directory, TENSORBOARD_DIR / name, perceptual)
+    trainer = Trainer(config, directory, arguments.logdir / name, perceptual)
     start = int(trainer.step.numpy())
     if start >= config.steps:
         print(f"{directory}: all {config.steps} steps are done; train on with --steps N")
@@ -124,8 +126,8 @@ def index_images(arguments: argparse.Namespace, config: Config) -> tuple[list[st
     if arguments.path:
         images, others = find_images(arguments.path)
         if others:
-            shown = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-            warn(f"{len(others)} files are no images and are left out: {shown}")
+            shown = ", ".join(map(str, others[:5])) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+            warn(f"left out, since not images: {shown}")
         for index, part in zip((train_index, test_index), split(images, config), strict=True):
             write_index(index, part)
     return existing(read_index(train_index), train_index), existing(read_index(test_index), test_index)

@@ -6,7 +6,8 @@ import math
 import time
 from pathlib import Path
 
-import settings  # noqa: F401, I001  comes before TensorFlow
+from settings import Config
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,6 @@ from model import CompressGAN, dtype_policy
 from network import build_discriminator
 from perceptual import PerceptualLoss
 from photo import to_float
-from settings import Config
 
 PICTURES = 4  # validation photos shown in TensorBoard
 
@@ -42,9 +42,7 @@ class Trainer:
         CompressGANError: the training state does not fit the settings.
     """
 
-    def __init__(
-        self, config: Config, directory: Path, log_directory: Path, perceptual: PerceptualLoss | None
-    ) -> None:
+    def __init__(self, config: Config, directory: Path, log_directory: Path, perceptual: PerceptualLoss | None) -> None:
         keras.utils.set_random_seed(config.seed)
         self.config = config
         self.directory = directory
@@ -143,7 +141,7 @@ class Trainer:
     def _step(self, photos: tf.Tensor, adversarial: bool) -> dict[str, tf.Tensor]:
         config = self.config
         zero = tf.constant(0.0)
-        terms = {name: zero for name in ("adversarial", "perceptual", "feature_matching", "discriminator")}
+        terms = dict.fromkeys(("adversarial", "perceptual", "feature_matching", "discriminator"), zero)
         # One forward pass of the generator and of the discriminator serves both losses.
         with tf.GradientTape(persistent=True) as tape:
             reconstructions = self.model(photos, training=True)

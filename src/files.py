@@ -1,0 +1,82 @@
+"""Files on disk: finding them in folders, naming outputs so that none hides another, writing safely."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from errors import CompressGANError, os_reason
+
+
+def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
+    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`."""
+    found = []
+    for directory, subdirectories, names in os.walk(folder, followlinks=False):
+        here = Path(directory)
+        subdirectories[:] = sorted(
+            name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
+        )
+        found += [here / name for name in sorted(names) if not name.startswith(".")]
+    return [path for path in found if path.is_file()]
+
+
+def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path]:
+    """Says where each file's outputs go: under `folder` as the file lies under `root`, without its extension.
+
+    Files whose outputs would share a name (`a.jpg` and `a.png`, also where only case differs) keep the extension.
+    """
+    relative = {file: file.relative_to(root) for file in files}
+    stems = {file: path.with_suffix("") for file, path in relative.items()}
+    while True:
+        uses = Counter(str(stem).casefold() for stem in stems.values())
+        clashing = [f for f, stem in stems.items() if uses[str(stem).casefold()] > 1 and stem != relative[f]]
+        if not clashing:
+            return {file: folder / stem for file, stem in stems.items()}
+        stems.update({file: relative[file] for file in clashing})
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder that can be written to.
+
+    Raises:
+        CompressGANError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CompressGANError(f"{folder}: cannot be written to: {os_reason(error)}") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside `path`, renamed to it at the end: a reader never sees half a file.
+
+    Raises:
+        CompressGANError: the folder cannot be made or written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CompressGANError(f"{path}: cannot be written: {os_reason(error)}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

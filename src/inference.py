@@ -1,0 +1,138 @@
+"""Compresses photos to .bin files, and reconstructs photos from .bin files.
+
+python src/inference.py -path photo.jpg -o output      # photo.bin, photo_reconstructed.png, photo_comparison.png
+python src/inference.py -path photos -o output         # a folder and what is under it; also summary.csv
+python src/inference.py -c output/photo.bin -o out2    # the reconstruction, from the .bin alone
+python src/inference.py -c output -o out2              # every .bin of a folder
+python src/inference.py -r checkpoints/mine ...        # with another model than the shipped one
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from settings import DEFAULT_CHECKPOINT
+
+from bitstream import BitstreamError
+from errors import CompressGANError, os_reason, report, run, warn
+from files import files_under, make_folder, output_stems, replacing
+from photo import SUFFIXES, is_image, read_photo, write_png
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-path", metavar="PHOTO|DIR", type=Path, help="photo or folder of photos to compress")
+    what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
+    parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
+    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    if arguments.path:
+        jobs = find(arguments.path, arguments.o, "images", lambda p: p.suffix.lower() in SUFFIXES or is_image(p))
+    else:
+        jobs = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
+    make_folder(arguments.o)
+
+    # TensorFlow takes seconds to load: only once the command line is known to be sound.
+    from codec import Codec
+
+    codec = Codec.load(arguments.r)
+    if arguments.path:
+        return compress(codec, jobs, arguments.path, arguments.o)
+    return decompress(codec, jobs)
+
+
+def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> dict[Path, Path]:
+    """Returns the input files at `path`, each with the stem of its outputs; a folder's outputs are not its inputs.
+
+    Raises:
+        CompressGANError: there is no such file or folder, or nothing wanted in it.
+    """
+    if path.is_dir():
+        files = [file for file in files_under(path, skip=output.resolve()) if wanted(file)]
+        if not files:
+            raise CompressGANError(f"{path}: no {kind} in this folder")
+        return output_stems(files, path, output)
+    if not path.exists():
+        raise CompressGANError(f"{path}: no such file or folder")
+    return output_stems([path], path.parent, output)
+
+
+def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
+    """Compresses the photos, prints and writes their figures, and returns the exit code."""
+    from metrics import bits_per_pixel, ms_ssim, psnr
+    from report import Figures, mean_line, write_comparison, write_summary
+
+    root = path if path.is_dir() else path.parent
+    rows, notes = [], set()
+
+    def note(text: str) -> None:
+        if text not in notes:
+            notes.add(text)
+            warn(f"{file}: {text} (said once)")
+
+    for file, stem in jobs.items():
+        try:
+            photo = read_photo(file, note)
+            data = codec.compress(photo)
+            with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
+                temporary.write_bytes(data)
+            reconstruction = codec.decompress(data)
+            height, width = photo.shape[:2]
+            figures = Figures(
+                file=str(file.relative_to(root)),
+                width=width,
+                height=height,
+                bytes=len(data),
+                bpp=bits_per_pixel(len(data), height, width),
+                bound_bpp=codec.bound,
+                psnr=psnr(photo, reconstruction),
+                ms_ssim=ms_ssim(photo, reconstruction),
+            )
+            write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
+            write_comparison(stem.with_name(f"{stem.name}_comparison.png"), photo, reconstruction, figures)
+            rows.append(figures)
+            print(figures.line(), flush=True)
+        except CompressGANError as error:
+            report(error)
+    if rows:
+        write_summary(output / "summary.csv", rows)
+        print(mean_line(rows))
+    return finish(len(jobs) - len(rows), len(jobs))
+
+
+def decompress(codec, jobs: dict[Path, Path]) -> int:
+    """Reconstructs photos from the .bin files, and returns the exit code."""
+    done = 0
+    for file, stem in jobs.items():
+        try:
+            try:
+                photo = codec.decompress(file.read_bytes())
+            except BitstreamError as error:
+                raise CompressGANError(f"{file}: {error}") from None
+            except OSError as error:
+                raise CompressGANError(f"{file}: {os_reason(error)}") from None
+            target = stem.with_name(f"{stem.name}_reconstructed.png")
+            write_png(target, photo)
+            done += 1
+            print(f"{target}: {photo.shape[1]} x {photo.shape[0]}", flush=True)
+        except CompressGANError as error:
+            report(error)
+    return finish(len(jobs) - done, len(jobs))
+
+
+def finish(failed: int, total: int) -> int:
+    """Says how many of several files failed, and returns the exit code."""
+    if failed and total > 1:
+        report(f"{failed} of {total} files failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run(main)

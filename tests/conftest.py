@@ -1,0 +1,69 @@
+"""Small models and photos shared by the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from settings import PRESETS, Config
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from model import CompressGAN
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    return PRESETS["tiny"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of an untrained model, as inference reads it."""
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    CompressGAN(tiny).save_weights_for_inference(folder, step=0)
+    return folder
+
+
+def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth colours with some noise, (height, width, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / rng.uniform(5, 40) + rng.uniform(0, 6)) * np.cos(y / rng.uniform(5, 40)) for _ in range(3)]
+    noise = rng.normal(0, 8, (height, width, 3))
+    return np.clip(127 + 90 * np.stack(waves, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of four photos, one in a sub-folder."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "b.jpg", "c.webp", "sub/d.png")):
+        Image.fromarray(make_photo(80 + 16 * i, 100, i)).save(folder / name)
+    return folder
+
+
+def run_cli(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Runs a command line as a user does, from another folder than the project's."""
+    command = [sys.executable, str(PROJECT / "src" / script), *map(str, arguments)]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, timeout=300)
+
+
+def assert_one_error_line(result: subprocess.CompletedProcess, *words: str, code: int = 1) -> None:
+    """Asserts a failure that says what is wrong in one line."""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert result.returncode == code, result.stderr
+    assert len(errors) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in errors[0]

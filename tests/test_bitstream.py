@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitstream import MAX_SIDE, Bitstream, BitstreamError
+
+STREAM = Bitstream(height=300, width=16383, channels=8, fingerprint=b"\x01\x02\x03\x04", payload=b"payload!")
+
+
+@given(st.integers(1, MAX_SIDE), st.integers(1, MAX_SIDE), st.integers(1, 255), st.binary(max_size=40))
+def test_round_trip(height: int, width: int, channels: int, payload: bytes) -> None:
+    stream = Bitstream(height, width, channels, b"abcd", payload)
+    assert Bitstream.from_bytes(stream.to_bytes()) == stream
+
+
+def test_container_is_at_most_18_bytes() -> None:
+    assert len(Bitstream(16383, 16383, 8, bytes(4), b"").to_bytes()) == 17
+
+
+def test_layout() -> None:
+    assert STREAM.to_bytes()[:-4].hex() == "43474e" + "01" + "08" + "01020304" + "ac02" + "ff7f" + b"payload!".hex()
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (5, MAX_SIDE + 1)])
+def test_sizes_that_do_not_fit(height: int, width: int) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        Bitstream(height, width, 8, bytes(4), b"").to_bytes()
+
+
+def test_every_truncation_is_noticed() -> None:
+    data = STREAM.to_bytes()
+    for length in range(len(data)):
+        with pytest.raises(BitstreamError):
+            Bitstream.from_bytes(data[:length])
+    with pytest.raises(BitstreamError):
+        Bitstream.from_bytes(data + b"\0")
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    data = STREAM.to_bytes()
+    for bit in range(8 * len(data)):
+        altered = bytearray(data)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BitstreamError):
+            Bitstream.from_bytes(bytes(altered))
+
+
+@given(st.binary(max_size=60))
+def test_foreign_bytes_are_refused(data: bytes) -> None:
+    for candidate in (data, b"CGN" + data):
+        with pytest.raises(BitstreamError):
+            Bitstream.from_bytes(candidate)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import CompressGANError
+from files import files_under, make_folder, output_stems, replacing
+
+names = st.lists(st.from_regex(r"(A|a|b|s/a)(\.(a|jpg|png|gif)){0,2}", fullmatch=True), unique_by=str.casefold)
+
+
+@given(names)
+def test_no_output_hides_another(names: list[str]) -> None:
+    root = Path("/in")
+    stems = output_stems([root / name for name in names], root, Path("/out"))
+    assert len({str(stem).casefold() for stem in stems.values()}) == len(names)
+
+
+def test_extensions_are_kept_only_where_needed() -> None:
+    files = [Path("/in") / name for name in ("a.jpg", "A.png", "b.jpg", "s/a.jpg")]
+    stems = output_stems(files, Path("/in"), Path("/out"))
+    assert [str(stem) for stem in stems.values()] == ["/out/a.jpg", "/out/A.png", "/out/b", "/out/s/a"]
+
+
+def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path) -> None:
+    for name in ("b.png", "a/c.png", "out/d.png", ".hidden", ".git/e.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = files_under(tmp_path, skip=(tmp_path / "out").resolve())
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["b.png", "a/c.png"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "file.bin"
+    with replacing(target) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(CompressGANError, match="file"):
+            make_folder(folder)
+    with pytest.raises(CompressGANError, match=r"x\.png: cannot be written"), replacing(tmp_path / "file" / "x.png"):
+        pass

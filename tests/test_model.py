@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from settings import Config
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from errors import CompressGANError
+from model import CompressGAN, read_config
+
+
+def test_save_and_load_give_the_same_model(tiny: Config, checkpoint: Path, tmp_path: Path) -> None:
+    model = CompressGAN.load(checkpoint)
+    assert model.config == tiny
+    model.save_weights_for_inference(tmp_path, step=7)
+    again = CompressGAN.load(tmp_path)
+    photos = tf.random.uniform((1, 32, 48, 3), -1, 1, seed=1)
+    np.testing.assert_array_equal(model(photos), again(photos))
+    assert model.fingerprint() == again.fingerprint()
+    assert json.loads((tmp_path / "config.json").read_text())["step"] == 7
+
+
+def test_fingerprint_changes_with_any_weight(checkpoint: Path) -> None:
+    model = CompressGAN.load(checkpoint)
+    before = model.fingerprint()
+    for variable in (model.generator.weights[-1], model.encoder.weights[0], model.quantizer.weights[0]):
+        old = variable.numpy()
+        variable.assign(old + 0.01)
+        assert model.fingerprint() != before
+        variable.assign(old)
+    assert model.fingerprint() == before
+
+
+def test_mixed_precision_keeps_the_ends_in_float32(tiny: Config) -> None:
+    model = CompressGAN(tiny.replace(precision="mixed_bfloat16"))
+    assert model.encoder.get_layer("stem").compute_dtype == "bfloat16"
+    assert model.encoder.output.dtype == "float32"
+    assert model.generator.output.dtype == "float32"
+    assert model.quantizer.compute_dtype == "float32"
+    assert CompressGAN(tiny).encoder.get_layer("stem").compute_dtype == "float32"
+
+
+def test_damaged_checkpoints_say_what_is_wrong(checkpoint: Path, tmp_path: Path) -> None:
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(checkpoint, tmp_path / name))
+
+    with pytest.raises(CompressGANError, match=r"nowhere/config\.json: no such file"):
+        CompressGAN.load(tmp_path / "nowhere")
+
+    folder = copy("no-weights")
+    (folder / "model.weights.h5").unlink()
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: no such file"):
+        CompressGAN.load(folder)
+
+    folder = copy("cut-weights")
+    data = (folder / "model.weights.h5").read_bytes()
+    (folder / "model.weights.h5").write_bytes(data[: len(data) // 2])
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: damaged"):
+        CompressGAN.load(folder)
+
+    folder = copy("other-weights")
+    other = CompressGAN.load(checkpoint)
+    other.quantizer.weights[0].assign_add(tf.ones(5))
+    other.save_weights_for_inference(tmp_path / "other", step=0)
+    shutil.copy(tmp_path / "other" / "model.weights.h5", folder)
+    with pytest.raises(CompressGANError, match="not the weights that"):
+        CompressGAN.load(folder)
+
+    folder = copy("other-settings")
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"latent_channels": 4', '"latent_channels": 6'))
+    with pytest.raises(CompressGANError, match="do not fit"):
+        CompressGAN.load(folder)
+    (folder / "config.json").write_text(text.replace('"levels"', '"level"'))
+    with pytest.raises(CompressGANError, match=r"config\.json: not the settings"):
+        read_config(folder)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(CompressGANError, match=r"config\.json: not the settings"):
+        read_config(folder)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from settings import PRESETS, Config
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from network import build_discriminator, build_encoder, build_generator
+
+
+def test_parameter_counts_of_the_paper() -> None:
+    paper = PRESETS["paper"]
+    counts = [build(paper).count_params() / 1e6 for build in (build_encoder, build_generator, build_discriminator)]
+    assert counts == pytest.approx([5.6, 154.9, 8.3], abs=0.05)
+
+
+SMALL_PAPER = PRESETS["paper"].replace(
+    encoder_widths=(4, 4, 4, 4, 4), generator_widths=(4, 4, 4, 4, 4), generator_blocks=1, discriminator_widths=(4, 4)
+)
+
+
+@pytest.mark.parametrize("config", [PRESETS["tiny"], SMALL_PAPER], ids=["compact", "paper"])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (16, 80), (48, 32)])
+def test_shapes_and_ranges(config: Config, height: int, width: int) -> None:
+    photo = tf.random.uniform((2, height, width, 3), -1, 1, seed=1)
+    latents = build_encoder(config)(photo)
+    assert latents.shape == (2, height // 16, width // 16, config.latent_channels)
+    reconstruction = build_generator(config)(latents)
+    assert reconstruction.shape == photo.shape
+    assert np.all(np.abs(reconstruction) <= 1)
+
+
+def test_latents_are_bounded_by_tanh_or_free() -> None:
+    photo = 1000 * tf.random.normal((1, 64, 64, 3), seed=1)
+    bounded = build_encoder(PRESETS["tiny"])(photo)
+    free = build_encoder(PRESETS["tiny"].replace(latent_bound=0.0))(photo)
+    assert np.max(np.abs(bounded)) <= 2.5 < np.max(np.abs(free))
+    # No ReLU on the bottleneck: negative centers must be reached.
+    assert np.min(free) < 0
+
+
+@pytest.mark.parametrize("size", [64, 70])
+def test_discriminator_scales(size: int) -> None:
+    config = PRESETS["tiny"].replace(discriminator_scales=3)
+    outputs = build_discriminator(config)(tf.zeros((1, size, size, 3)))
+    assert [len(scale) for scale in outputs] == [3, 3, 3]
+    sides = [scale[-1].shape[1] for scale in outputs]
+    assert sides[0] > sides[1] > sides[2]
+    assert all(scale[-1].shape[-1] == 1 for scale in outputs)
+
+
+def test_channel_norm_is_local_and_instance_norm_is_not() -> None:
+    """A change far away must not reach a pixel under channel norm: that is what lets an image be tiled."""
+    keras.utils.set_random_seed(0)
+    near = np.random.default_rng(0).uniform(-1, 1, (1, 16, 512, 3)).astype(np.float32)
+    far = near.copy()
+    far[:, :, 400:] = 1.0
+    for norm, local in (("channel", True), ("none", True), ("instance", False)):
+        encoder = build_encoder(PRESETS["tiny"].replace(norm=norm))
+        left_a, left_b = encoder(near)[:, :, :8], encoder(far)[:, :, :8]
+        assert np.allclose(left_a, left_b, atol=1e-6) == local, norm
+
+
+def test_residual_branches_start_at_zero() -> None:
+    config = PRESETS["tiny"]
+    with_blocks = build_generator(config.replace(generator_blocks=2))
+    without = build_generator(config.replace(generator_blocks=0))
+    shared = {v.path: v for v in with_blocks.weights}
+    for variable in without.weights:
+        variable.assign(shared[variable.path])
+    latents = tf.random.normal((1, 4, 4, config.latent_channels), seed=3)
+    np.testing.assert_array_equal(with_blocks(latents), without(latents))

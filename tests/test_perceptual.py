@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from errors import CompressGANError
+from perceptual import PerceptualLoss
+
+WIDTHS = {"block1_conv1": (3, 64), "block1_conv2": (64, 64), "block2_conv1": (64, 128), "block2_conv2": (128, 128)}
+
+
+def write_vgg19(path: Path, layers: list[str]) -> Path:
+    """Writes random weights as Keras' .h5 format lays VGG19 out."""
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for name in layers:
+            group, (fan_in, width) = file.create_group(name), WIDTHS[name]
+            names = [f"{name}/kernel:0", f"{name}/bias:0"]
+            group.attrs["weight_names"] = [n.encode() for n in names]
+            group[names[0]] = rng.normal(0, (2 / (9 * fan_in)) ** 0.5, (3, 3, fan_in, width)).astype(np.float32)
+            group[names[1]] = np.zeros(width, np.float32)
+    return path
+
+
+def test_distance_from_a_weights_file(tmp_path: Path) -> None:
+    path = write_vgg19(tmp_path / "vgg.h5", list(WIDTHS))
+    loss = PerceptualLoss(path)
+    kernel = h5py.File(path)["block1_conv1/block1_conv1/kernel:0"][()]
+    np.testing.assert_array_equal(loss._extractor.get_layer("block1_conv1").get_weights()[0], kernel)
+    x = tf.random.uniform((1, 32, 32, 3), -1, 1, seed=1)
+    y = tf.Variable(tf.random.uniform((1, 32, 32, 3), -1, 1, seed=2))
+    assert loss.features(x).shape == (1, 8, 8, 128)
+    assert float(loss(x, x)) < 1e-3
+    with tf.GradientTape() as tape:
+        distance = loss(x, y)
+    assert float(distance) > 1
+    assert float(tf.norm(tape.gradient(distance, y))) > 0
+    assert not loss._extractor.trainable_variables
+
+
+def test_missing_weights_name_the_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(**_) -> None:
+        raise Exception("URL fetch failure")
+
+    text = tmp_path / "text.h5"
+    text.write_text("no weights")
+    other = write_vgg19(tmp_path / "other.h5", ["block1_conv1"])
+    for weights in (tmp_path / "none.h5", text, other):
+        with pytest.raises(CompressGANError, match=r"internet.*--perceptual FILE\.h5.*--perceptual off"):
+            PerceptualLoss(weights)
+    monkeypatch.setattr(keras.applications, "VGG19", offline)
+    with pytest.raises(CompressGANError, match=r"internet.*--perceptual FILE\.h5.*--perceptual off"):
+        PerceptualLoss("imagenet")
