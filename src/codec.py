@@ -52,16 +52,15 @@ class Codec:
     def compress(self, photo: np.ndarray) -> bytes:
         """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file."""
         height, width = photo.shape[:2]
-        indices = self.indices(photo)
+        indices = self._model.quantizer.indices(self.latents(photo)).numpy()
         payload = arithmetic_coder.encode(indices, self._config.levels)
         return Bitstream(height, width, indices.shape[-1], self._fingerprint, payload).to_bytes()
 
-    def indices(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the center indices (ceil(H / 16), ceil(W / 16), C) int32 of a photo (H, W, 3) uint8."""
+    def latents(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8."""
         height, width = photo.shape[:2]
-        padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
-        padded = np.pad(photo, padding, mode="reflect")
-        return self._model.photo_to_indices(to_float(padded)[np.newaxis])[0].numpy()
+        padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
+        return self._model.photo_to_latents(to_float(padded)[np.newaxis])[0].numpy()
 
     def decompress(self, data: bytes) -> np.ndarray:
         """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.

@@ -66,8 +66,8 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
 
 def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
     """Compresses the photos, prints and writes their figures, and returns the exit code."""
-    from metrics import bits_per_pixel, ms_ssim, psnr
-    from report import Figures, mean_line, write_comparison, write_summary
+    from metrics import mean_line, measure
+    from report import write_comparison, write_summary
 
     root = path if path.is_dir() else path.parent
     rows, notes = [], set()
@@ -80,21 +80,9 @@ def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
     for file, stem in jobs.items():
         try:
             photo = read_photo(file, note)
-            data = codec.compress(photo)
+            figures, data, reconstruction = measure(codec, photo, str(file.relative_to(root)))
             with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
                 temporary.write_bytes(data)
-            reconstruction = codec.decompress(data)
-            height, width = photo.shape[:2]
-            figures = Figures(
-                file=str(file.relative_to(root)),
-                width=width,
-                height=height,
-                bytes=len(data),
-                bpp=bits_per_pixel(len(data), height, width),
-                bound_bpp=codec.bound,
-                psnr=psnr(photo, reconstruction),
-                ms_ssim=ms_ssim(photo, reconstruction),
-            )
             write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
             write_comparison(stem.with_name(f"{stem.name}_comparison.png"), photo, reconstruction, figures)
             rows.append(figures)

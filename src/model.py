@@ -51,9 +51,9 @@ class CompressGAN(keras.Model):
         return self.generator(self.quantizer(self.encoder(photos)))
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
-    def photo_to_indices(self, photos: tf.Tensor) -> tf.Tensor:
-        """Photos as in `call` -> center indices (B, H/16, W/16, C) int32."""
-        return self.quantizer.indices(self.encoder(photos))
+    def photo_to_latents(self, photos: tf.Tensor) -> tf.Tensor:
+        """Photos as in `call` -> latents (B, H/16, W/16, C) float32."""
+        return self.encoder(photos)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, None), tf.int32)])
     def indices_to_photo(self, indices: tf.Tensor) -> tf.Tensor:

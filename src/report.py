@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import csv
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from files import replacing
+from metrics import Figures
 from photo import write_png
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What was measured of one photo."""
-
-    file: str  # as found under the input folder
-    width: int  # pixels
-    height: int  # pixels
-    bytes: int  # of the whole .bin file
-    bpp: float  # bits per pixel of the whole .bin file
-    bound_bpp: float  # the most that the latents could need without entropy coding, bits per pixel
-    psnr: float  # dB, on 8-bit RGB
-    ms_ssim: float  # NaN for photos too small for it
-
-    def line(self) -> str:
-        """Returns the figures as a person reads them."""
-        similarity = "" if math.isnan(self.ms_ssim) else f", MS-SSIM {self.ms_ssim:.4f}"
-        return (
-            f"{self.file}: {self.width} x {self.height}, {self.bytes:,} bytes, {self.bpp:.4f} bpp "
-            f"(bound {self.bound_bpp:.4f}), PSNR {self.psnr:.2f} dB{similarity}"
-        )
-
-
-def mean_line(rows: list[Figures]) -> str:
-    """Returns the mean figures of several photos as a person reads them."""
-    similarities = [row.ms_ssim for row in rows if not math.isnan(row.ms_ssim)]
-    similarity = f", MS-SSIM {np.mean(similarities):.4f}" if similarities else ""
-    return (
-        f"mean of {len(rows)}: {np.mean([row.bytes for row in rows]):,.0f} bytes, "
-        f"{np.mean([row.bpp for row in rows]):.4f} bpp, PSNR {np.mean([row.psnr for row in rows]):.2f} dB{similarity}"
-    )
 
 
 def write_summary(path: Path, rows: list[Figures]) -> None:

@@ -17,11 +17,10 @@ import losses
 from codec import Codec
 from data import training_dataset, validation_photos
 from errors import CompressGANError
-from metrics import bits_per_pixel, ms_ssim, psnr
+from metrics import mean, mean_line, measure
 from model import CompressGAN, dtype_policy
 from network import build_discriminator
 from perceptual import PerceptualLoss
-from photo import to_float
 
 PICTURES = 4  # validation photos shown in TensorBoard
 
@@ -98,7 +97,7 @@ class Trainer:
         try:
             with self._writer.as_default(), progress:
                 for step in range(start + 1, config.steps + 1):
-                    terms = self._train_step(next(batches), tf.constant(step - 1 >= config.adversarial_from))
+                    terms = self._train_step(next(batches), step > config.adversarial_from)
                     progress.update()
                     if step % config.log_every == 0:
                         now = time.perf_counter()
@@ -129,19 +128,12 @@ class Trainer:
         self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
         self._writer.flush()
 
-    @tf.function(reduce_retracing=True)
-    def _train_step(self, photos: tf.Tensor, adversarial: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function
+    def _train_step(self, photos: tf.Tensor, adversarial: bool) -> dict[str, tf.Tensor]:
         """One step on photos (B, H, W, 3) float32 in [-1, 1]; returns every loss term."""
-        self._set_learning_rates()
-        terms = tf.cond(adversarial, lambda: self._step(photos, True), lambda: self._step(photos, False))
-        self._update_ema()
-        self.step.assign_add(1)
-        return terms
-
-    def _step(self, photos: tf.Tensor, adversarial: bool) -> dict[str, tf.Tensor]:
         config = self.config
-        zero = tf.constant(0.0)
-        terms = dict.fromkeys(("adversarial", "perceptual", "feature_matching", "discriminator"), zero)
+        self._set_learning_rates()
+        terms = dict.fromkeys(("adversarial", "perceptual", "feature_matching", "discriminator"), tf.constant(0.0))
         # One forward pass of the generator and of the discriminator serves both losses.
         with tf.GradientTape(persistent=True) as tape:
             reconstructions = self.model(photos, training=True)
@@ -154,24 +146,23 @@ class Trainer:
                 terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
-                discriminator_loss = self._scaled(self.discriminator_optimizer, terms["discriminator"])
+                discriminator_loss = self.discriminator_optimizer.scale_loss(terms["discriminator"])
             terms["generator"] = (
                 config.distortion_coeff * terms["distortion"]
                 + config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]
             )
-            loss = self._scaled(self.optimizer, terms["generator"])
+            loss = self.optimizer.scale_loss(terms["generator"])
+        # Both gradients are taken before either network moves.
         gradients = tape.gradient(loss, self.model.trainable_variables)
         if adversarial:
             variables = self.discriminator.trainable_variables
             self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, variables), variables)
         self.optimizer.apply(gradients, self.model.trainable_variables)
+        self._update_ema()
+        self.step.assign_add(1)
         return terms
-
-    @staticmethod
-    def _scaled(optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
-        return optimizer.scale_loss(loss)
 
     def _set_learning_rates(self) -> None:
         """Linear warm-up, then a cosine down to a share of the rate."""
@@ -208,23 +199,15 @@ class Trainer:
     def _validate(self, step: int, photos: list[np.ndarray], progress: tqdm) -> None:
         """Compresses whole photos with the averaged weights to real bytes, and logs what comes back."""
         codec = Codec(self.ema, fingerprint=bytes(4))
-        rows, pictures, latents, indices = [], [], [], []
-        for photo in photos:
-            data = codec.compress(photo)
-            reconstruction = codec.decompress(data)
-            bpp = bits_per_pixel(len(data), *photo.shape[:2])
-            rows.append((psnr(photo, reconstruction), ms_ssim(photo, reconstruction), bpp))
-            indices.append(codec.indices(photo).ravel())
-            if len(pictures) < PICTURES:
-                pictures.append(np.concatenate([photo, reconstruction], axis=1))
-                side = min(photo.shape[:2]) // 16 * 16
-                latents.append(self.ema.encoder(to_float(photo[np.newaxis, :side, :side])).numpy().ravel())
-        for name, values in zip(("psnr", "ms_ssim", "bpp"), zip(*rows, strict=True), strict=True):
-            mean = float(np.nanmean(values)) if not np.all(np.isnan(values)) else math.nan
-            tf.summary.scalar(f"validation/{name}", mean, step)
-        for i, picture in enumerate(pictures):
+        measured = [measure(codec, photo) for photo in photos]
+        rows = [figures for figures, _, _ in measured]
+        for name in ("psnr", "ms_ssim", "bpp"):
+            tf.summary.scalar(f"validation/{name}", mean(rows, name), step)
+        for i, (photo, (_, _, reconstruction)) in enumerate(zip(photos[:PICTURES], measured, strict=False)):
+            picture = np.concatenate([photo, reconstruction], axis=1)
             tf.summary.image(f"original_and_reconstruction/{i}", picture[np.newaxis], step)
-        tf.summary.histogram("latents", np.concatenate(latents), step)
-        tf.summary.histogram("symbols", np.concatenate(indices), step, buckets=self.config.levels)
-        means = np.nanmean(np.array(rows), axis=0)
-        progress.write(f"step {step}: PSNR {means[0]:.2f} dB, MS-SSIM {means[1]:.4f}, {means[2]:.4f} bpp")
+        latents = np.concatenate([codec.latents(photo).ravel() for photo in photos])
+        tf.summary.histogram("latents", latents, step)
+        symbols = self.ema.quantizer.indices(latents)
+        tf.summary.histogram("symbols", symbols, step, buckets=self.config.levels)
+        progress.write(f"step {step}: {mean_line(rows)}")

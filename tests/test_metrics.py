@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_photo
 
-from metrics import MS_SSIM_MIN_SIDE, bits_per_pixel, ms_ssim, psnr
+from codec import Codec
+from metrics import MS_SSIM_MIN_SIDE, mean, measure, ms_ssim, psnr
 
 
 def test_psnr_is_on_8_bit_values() -> None:
@@ -26,5 +28,15 @@ def test_ms_ssim() -> None:
     assert math.isnan(ms_ssim(x[:-1], y[:-1]))
 
 
-def test_bits_per_pixel() -> None:
-    assert bits_per_pixel(600, 256, 320) == pytest.approx(0.05859375)
+def test_measure_uses_the_real_bytes_and_means_leave_out_what_is_not_known(checkpoint: Path) -> None:
+    codec = Codec.load(checkpoint)
+    photos = [make_photo(40, 50), make_photo(170, 180)]
+    measured = [measure(codec, photo) for photo in photos]
+    for photo, (figures, data, reconstruction) in zip(photos, measured, strict=True):
+        assert figures.bytes == len(data)
+        assert figures.bpp == pytest.approx(8 * len(data) / (photo.shape[0] * photo.shape[1]))
+        assert figures.psnr == psnr(photo, reconstruction)
+    rows = [figures for figures, _, _ in measured]
+    assert mean(rows, "psnr") == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
+    assert mean(rows, "ms_ssim") == rows[1].ms_ssim
+    assert math.isnan(mean(rows[:1], "ms_ssim"))

@@ -27,9 +27,8 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
 def weights(trainer: Trainer) -> list[np.ndarray]:
     networks = (trainer.model, trainer.ema, trainer.discriminator)
     optimizers = (trainer.optimizer, trainer.discriminator_optimizer)
-    return [np.array(v) for part in networks for v in part.weights] + [
-        np.array(v) for optimizer in optimizers for v in optimizer.variables
-    ]
+    variables = [v for part in networks for v in part.weights] + [v for o in optimizers for v in o.variables]
+    return [v.numpy() for v in variables]
 
 
 def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -62,10 +61,10 @@ def test_stages(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     trainer = make_trainer(tiny.replace(warmup_steps=0), tmp_path)
     photos = tf.random.uniform((4, 64, 64, 3), -1, 1, seed=1)
     before = [v.numpy() for v in trainer.discriminator.trainable_variables]
-    terms = trainer._train_step(photos, tf.constant(False))
+    terms = trainer._train_step(photos, False)
     assert float(terms["discriminator"]) == float(terms["adversarial"]) == 0
     assert all((a == b).all() for a, b in zip(before, trainer.discriminator.trainable_variables, strict=True))
-    terms = trainer._train_step(photos, tf.constant(True))
+    terms = trainer._train_step(photos, True)
     assert min(float(terms[name]) for name in ("discriminator", "adversarial", "feature_matching")) > 0
     assert not any((a == b).all() for a, b in zip(before, trainer.discriminator.trainable_variables, strict=True))
     expected = (
@@ -81,7 +80,7 @@ def test_training_learns(tmp_path: Path, tiny: Config) -> None:
     trainer = make_trainer(config, tmp_path)
     # A flat colour per photo: what any codec must learn first.
     photos = tf.ones((4, 64, 64, 3)) * tf.random.uniform((4, 1, 1, 3), -1, 1, seed=1)
-    losses = [float(trainer._train_step(photos, tf.constant(False))["distortion"]) for _ in range(60)]
+    losses = [float(trainer._train_step(photos, False)["distortion"]) for _ in range(60)]
     assert losses[-1] < 0.2 * losses[0]
     assert all(np.isfinite(losses))
 
@@ -125,7 +124,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     trainer = make_trainer(config, tmp_path)
     step = trainer._train_step
 
-    def poisoned(photos: tf.Tensor, adversarial: tf.Tensor) -> dict[str, tf.Tensor]:
+    def poisoned(photos: tf.Tensor, adversarial: bool) -> dict[str, tf.Tensor]:
         return step(photos * (float("nan") if int(trainer.step) == 3 else 1.0), adversarial)
 
     trainer._train_step = poisoned
@@ -148,7 +147,7 @@ def test_mixed_precision_trains(tmp_path: Path, tiny: Config) -> None:
         trainer = make_trainer(tiny.replace(precision=precision), tmp_path / precision)
         before = trainer.model.get_weights()
         for adversarial in (False, True):
-            terms = trainer._train_step(photos, tf.constant(adversarial))
+            terms = trainer._train_step(photos, adversarial)
         assert np.isfinite(float(terms["generator"]))
         after = trainer.model.get_weights()
         assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) > len(after) // 2

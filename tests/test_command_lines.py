@@ -1,0 +1,185 @@
+"""The command lines, run as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
+from PIL import Image
+
+
+@pytest.fixture
+def compressed(checkpoint: Path, photos: Path, tmp_path: Path) -> Path:
+    """The output folder of compressing `photos`."""
+    output = tmp_path / "out"
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", output)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "a.png: 100 x 80" in result.stdout
+    assert "mean of 4" in result.stdout
+    return output
+
+
+def test_a_folder_there_and_back(compressed: Path, checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    made = sorted(str(path.relative_to(compressed)) for path in compressed.rglob("*") if path.is_file())
+    stems = ("a", "b", "c", "sub/d")
+    kinds = (".bin", "_comparison.png", "_reconstructed.png")
+    assert made == sorted(["summary.csv", *(stem + kind for stem in stems for kind in kinds)])
+    with (compressed / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["a.png", "b.jpg", "c.webp", "sub/d.png"]
+    for row in rows:
+        stem = Path(row["file"]).with_suffix("")
+        assert int(row["bytes"]) == (compressed / f"{stem}.bin").stat().st_size
+        assert float(row["bpp"]) == pytest.approx(8 * int(row["bytes"]) / int(row["width"]) / int(row["height"]), 1e-4)
+    assert Image.open(compressed / "a_comparison.png").width >= 200
+
+    # The .bin and the checkpoint are all that decoding needs.
+    bins = tmp_path / "bins"
+    for path in compressed.rglob("*.bin"):
+        target = bins / path.relative_to(compressed)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.rmtree(photos)
+    result = run_cli("inference.py", "-r", checkpoint, "-c", bins, "-o", tmp_path / "out2")
+    assert result.returncode == 0, result.stderr
+    for stem in stems:
+        first, second = (folder / f"{stem}_reconstructed.png" for folder in (compressed, tmp_path / "out2"))
+        np.testing.assert_array_equal(np.asarray(Image.open(first)), np.asarray(Image.open(second)))
+
+
+def test_damaged_bin_files_do_not_stop_the_others(compressed: Path, checkpoint: Path, tmp_path: Path) -> None:
+    good = (compressed / "a.bin").read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 4
+    (compressed / "cut.bin").write_bytes(good[:-5])
+    (compressed / "flipped.bin").write_bytes(flipped)
+    (compressed / "text.bin").write_text("hello")
+    result = run_cli("inference.py", "-r", checkpoint, "-c", compressed, "-o", tmp_path / "out2")
+    assert result.returncode == 1
+    errors = result.stderr.splitlines()
+    assert len(errors) == 4
+    assert "cut.bin: truncated or altered" in errors[0]
+    assert "flipped.bin: truncated or altered" in errors[1]
+    assert "text.bin: not a CompressGAN .bin" in errors[2]
+    assert "3 of 7 files failed" in errors[3]
+    assert len(list((tmp_path / "out2").rglob("*.png"))) == 4
+
+
+def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    Image.fromarray(make_photo(150, 150)).save(photos / "cut.jpg")
+    (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:2000])
+    (photos / "text.jpg").write_text("not a photo")
+    (photos / "notes.txt").write_text("not meant to be one")
+    for name in ("alpha1.png", "alpha2.png"):
+        Image.new("RGBA", (20, 20)).save(photos / name)
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "out")
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert [line for line in lines if "alpha" in line] == [
+        f"warning: {photos / 'alpha1.png'}: transparency is shown on white (said once)"
+    ]
+    assert sum("cut.jpg: damaged image" in line for line in lines) == 1
+    assert sum("text.jpg: not an image" in line for line in lines) == 1
+    assert lines[-1] == "error: 2 of 8 files failed"
+    assert len(list((tmp_path / "out").rglob("*.bin"))) == 6
+
+
+def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    photo, out = photos / "a.png", tmp_path / "out"
+    cases = [
+        (("-path", tmp_path / "none.jpg", "-o", out), "none.jpg: no such file"),
+        (("-path", tmp_path / "empty", "-o", out), "empty: no images"),
+        (("-c", tmp_path / "empty", "-o", out), "empty: no .bin files"),
+        (("-path", photo, "-o", tmp_path / "file" / "out"), "file/out: cannot be written"),
+        (("-path", photo, "-o", out, "-r", tmp_path / "nowhere"), "nowhere/config.json: no such file"),
+    ]
+    for arguments, words in cases:
+        assert_one_error_line(run_cli("inference.py", *arguments), words)
+    for arguments in (("-o", out), ("-path", photo, "-c", photo, "-o", out)):
+        result = run_cli("inference.py", *arguments)
+        assert result.returncode == 2
+        assert result.stderr.startswith("usage: inference.py")
+
+
+def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["-r", run, "--index", tmp_path / "index", "--logdir", tmp_path / "log"]
+    command = [sys.executable, PROJECT / "src" / "train.py", *arguments, "-path", photos, "--preset", "tiny"]
+    process = subprocess.Popen(
+        [str(part) for part in [*command, "--steps", "100000"]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not (run / "model.weights.h5").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "stopped and saved at step" in output
+    step = int(output.split("saved at step ")[1].split(";")[0])
+    assert step >= 20
+
+    result = run_cli("train.py", *arguments, "--steps", step + 2)
+    assert result.returncode == 0, result.stderr
+    assert f"goes on at step {step} of {step + 2}" in result.stdout
+    result = run_cli("train.py", *arguments)
+    assert f"all {step + 2} steps are done" in result.stdout
+    assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
+    assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "other settings", code=2)
+    result = run_cli("inference.py", "-r", run, "-path", photos / "a.png", "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+
+
+def test_training_errors(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    base = ("-r", tmp_path / "run", "--index", tmp_path / "index")
+    cases = [
+        ((*base, "-path", tmp_path / "none"), "none: no such folder", 1),
+        ((*base, "-path", tmp_path / "empty"), "empty: no images", 1),
+        (base, "paths_train.h5: no index of training images yet", 1),
+        ((*base, "-path", photos, "--perceptual", tmp_path / "none.h5"), "--perceptual off", 1),
+        ((*base, "-path", photos, "--set", "colour=1"), "unknown setting: colour", 2),
+        ((*base, "-path", photos, "--steps", "0"), "steps must be at least 1", 2),
+    ]
+    for arguments, words, code in cases:
+        assert_one_error_line(run_cli("train.py", *arguments), words, code=code)
+    assert not (tmp_path / "run").exists()
+
+
+def test_preprocess(photos: Path, tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(240, dtype=np.uint8)[None, :, None], 120, axis=0).repeat(3, axis=2)
+    Image.fromarray(ramp).save(photos / "ramp.png")
+    (photos / "text.jpg").write_text("not a photo")
+    result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "small", "--size", 60, 60)
+    assert_one_error_line(result, "text.jpg: not an image")
+    assert "5 photos of 60 x 60" in result.stdout
+    made = sorted(str(path.relative_to(tmp_path / "small")) for path in (tmp_path / "small").rglob("*.png"))
+    assert made == ["a.png", "b.png", "c.png", "ramp.png", "sub/d.png"]
+    cropped = np.asarray(Image.open(tmp_path / "small" / "ramp.png"))
+    assert cropped.shape == (60, 60, 3)
+    assert (cropped[0, 0, 0], cropped[0, -1, 0]) == (pytest.approx(61, abs=2), pytest.approx(178, abs=2))
+    result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "whole", "--size", 60, 60, "--stretch")
+    stretched = np.asarray(Image.open(tmp_path / "whole" / "ramp.png"))
+    assert (stretched[0, 0, 0], stretched[0, -1, 0]) == (pytest.approx(2, abs=2), pytest.approx(237, abs=2))
+
+
+def test_preprocess_errors(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    out = ("-o", tmp_path / "out")
+    assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "none", *out), "none: no such folder")
+    assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "empty", *out), "empty: no images")
+    assert_one_error_line(run_cli("preprocess.py", "-i", photos, *out, "--size", 0, 5), "--size", code=2)
