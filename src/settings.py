@@ -3,12 +3,14 @@
 This is the only place that touches `sys.path`.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 # Has to be set before TensorFlow is imported; a value that the user has set stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
