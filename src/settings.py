@@ -10,7 +10,6 @@ from pathlib import Path
 
 # Has to be set before TensorFlow is imported; a value that the user has set stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -26,6 +25,8 @@ from config import (
     VERSION,
     Config,
 )
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 __all__ = [
     "ARCHITECTURE",
