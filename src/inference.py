@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from settings import DEFAULT_CHECKPOINT
+from settings import DEFAULT_CHECKPOINT, load_tensorflow
 
 from bitstream import BitstreamError
 from errors import CompressGANError, os_reason, report, run, warn
@@ -40,6 +40,7 @@ def main() -> int:
     make_folder(arguments.o)
 
     # TensorFlow takes seconds to load: only once the command line is known to be sound.
+    load_tensorflow()
     from codec import Codec
 
     codec = Codec.load(arguments.r)

@@ -6,6 +6,7 @@ This is the only place that touches `sys.path`.
 import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # Has to be set before TensorFlow is imported; a value that the user has set stays.
@@ -39,4 +40,24 @@ __all__ = [
     "TENSORBOARD_DIR",
     "VERSION",
     "Config",
+    "load_tensorflow",
 ]
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without what it writes to stderr while it starts, which no log level silences on some CPUs.
+
+    Command lines call this before they import a module that uses TensorFlow. A failed import shows everything.
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -14,7 +14,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from settings import ARCHITECTURE, CHECKPOINTS_DIR, DATA_DIR, PRESETS, TENSORBOARD_DIR, Config
+from settings import ARCHITECTURE, CHECKPOINTS_DIR, DATA_DIR, PRESETS, TENSORBOARD_DIR, Config, load_tensorflow
 
 from errors import CompressGANError, UsageError, run, warn
 
@@ -45,11 +45,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
+    # TensorFlow takes seconds to load: not for --help.
+    load_tensorflow()
     directory = newest_run() if arguments.rl else arguments.r
     config = configure(arguments, directory)
     train_paths, test_paths = index_images(arguments, config)
 
-    # TensorFlow takes seconds to load: only once the command line is known to be sound.
     from perceptual import PerceptualLoss
     from trainer import Trainer
 
