@@ -37,6 +37,7 @@ class Config:
     latent_channels: int = 8  # C, channels of the bottleneck
     levels: int = 5  # L, number of quantization centers
     latent_bound: float = 2.5  # latents are bound * tanh(.), so that no center starves; 0: linear, as in the paper
+    prior_width: int = 16  # hidden units per latent channel of the entropy coder's trained prior
     temperature: float = 1.0  # of the soft assignment, softmax(-|w - c|^2 / temperature)
 
     # Encoder and generator
@@ -58,6 +59,7 @@ class Config:
     use_vanilla_GAN: bool = False  # noqa: N815  non-saturating cross-entropy on logits instead of LSGAN
     adversarial_coeff: float = 0.02  # weight of the adversarial term
     distortion_coeff: float = 12.0  # weight of the MSE on [-1, 1]
+    rate_coeff: float = 0.0  # weight of the latents' code length, bits per pixel (the paper's beta, 0 there)
     perceptual_coeff: float = 0.2  # weight of the VGG19 feature distance; 0: VGG19 is not loaded
     feature_matching_coeff: float = 0.2  # weight of the L1 between discriminator features of x and of G(x)
     vgg19_weights: str = "imagenet"  # "imagenet" as Keras downloads them, or the name of the file given to --perceptual
@@ -68,10 +70,11 @@ class Config:
     crop_size: int = 128  # side of the random training crops, pixels
     batch_size: int = 16  # crops a step
     learning_rate: float = 4e-4  # Adam, of encoder, centers and generator
+    prior_learning_rate: float = 2e-3  # Adam, of the entropy coder's prior
     discriminator_learning_rate: float = 2e-4  # Adam, of the discriminators
-    final_learning_rate_share: float = 0.02  # both rates fall to this share along a cosine; 1: constant
-    warmup_steps: int = 500  # both rates rise linearly over these steps
-    adam_beta_1: float = 0.9  # of both optimizers
+    final_learning_rate_share: float = 0.02  # all rates fall to this share along a cosine; 1: constant
+    warmup_steps: int = 500  # all rates rise linearly over these steps
+    adam_beta_1: float = 0.9  # of all optimizers
     gradient_clip: float = 1.0  # largest global norm of a gradient; 0: no clipping
     ema_decay: float = 0.999  # of the averaged weights that inference uses
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"  # of the layers' arithmetic
@@ -158,6 +161,7 @@ ARCHITECTURE = (
     "latent_channels",
     "levels",
     "latent_bound",
+    "prior_width",
     "norm",
     "stem_block",
     "stem_kernel",
@@ -174,7 +178,9 @@ _LEAST = {
     "latent_channels": 1,
     "levels": 2,
     "latent_bound": 0,
+    "prior_width": 1,
     "temperature": 1e-6,
+    "rate_coeff": 0,
     "stem_block": 1,
     "stem_kernel": 1,
     "encoder_widths": 1,

@@ -2,7 +2,7 @@
 
     offset  size  content
     0       3     "CGN"
-    3       1     format version, 1
+    3       1     format version, 1, in the low four bits; number of the coder in the high four
     4       1     number of latent channels that follow
     5       4     fingerprint of the model that can decode the file
     9       1-3   height in pixels, varint
@@ -10,9 +10,10 @@
     ..      n     payload
     end-4   4     CRC-32 (zlib's) of everything before it, little-endian
 
-A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1.
-Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents as
-`arithmetic_coder.py` writes them: little-endian 32-bit words. There is no pickle, no table and no float in the file.
+A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
+and their product at most 2^28.
+Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents as one of the
+coders of `arithmetic_coder.py` writes them. There is no pickle, no table and no float in the file.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from arithmetic_coder import CODERS
 from errors import CompressGANError
 
 MAGIC = b"CGN"
 FORMAT_VERSION = 1
 MAX_SIDE = 2**20 - 1
+MAX_PIXELS = 2**28  # of a photo; a larger claim is refused before memory is taken
 
 
 class BitstreamError(CompressGANError):
@@ -33,12 +36,13 @@ class BitstreamError(CompressGANError):
 
 @dataclass(frozen=True)
 class Bitstream:
-    """What a `.bin` file says: sizes in pixels, latent channels, 4-byte model fingerprint, coded symbols."""
+    """What a `.bin` file says: sizes in pixels, latent channels, fingerprint (4 bytes), coder, coded symbols."""
 
     height: int
     width: int
     channels: int
     fingerprint: bytes
+    coder: str
     payload: bytes
 
     def to_bytes(self) -> bytes:
@@ -47,9 +51,9 @@ class Bitstream:
         Raises:
             ValueError: a size that the format cannot hold.
         """
-        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
+        if not _fits(self.height, self.width):
             raise ValueError(f"a photo of {self.width} x {self.height} pixels does not fit the .bin format")
-        head = MAGIC + bytes([FORMAT_VERSION, self.channels]) + self.fingerprint
+        head = MAGIC + bytes([FORMAT_VERSION | CODERS.index(self.coder) << 4, self.channels]) + self.fingerprint
         body = head + _varint(self.height) + _varint(self.width) + self.payload
         return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -66,13 +70,18 @@ class Bitstream:
             raise BitstreamError("truncated: shorter than a header")
         if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise BitstreamError("truncated or altered: the checksum does not fit")
-        if data[3] != FORMAT_VERSION:
-            raise BitstreamError(f"written in format version {data[3]}, which this program does not know")
+        version, coder = data[3] & 15, data[3] >> 4
+        if version != FORMAT_VERSION or coder >= len(CODERS):
+            raise BitstreamError(f"written in format {version}.{coder}, which this program does not know")
         height, offset = _read_varint(data, 9)
         width, offset = _read_varint(data, offset)
-        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE) or offset > len(data) - 4:
+        if not _fits(height, width) or offset > len(data) - 4:
             raise BitstreamError("altered: the header makes no sense")
-        return cls(height, width, data[4], data[5:9], data[offset:-4])
+        return cls(height, width, data[4], data[5:9], CODERS[coder], data[offset:-4])
+
+
+def _fits(height: int, width: int) -> bool:
+    return 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS
 
 
 def _varint(value: int) -> bytes:

@@ -33,6 +33,7 @@ class Codec:
     def __init__(self, model: CompressGAN, fingerprint: bytes | None = None) -> None:
         self._model = model
         self._config = model.config
+        self._prior = model.prior.integers()
         self._fingerprint = model.fingerprint() if fingerprint is None else fingerprint
 
     @classmethod
@@ -49,12 +50,16 @@ class Codec:
         """The most bits per pixel that the latents can need, C log2(L) / 256; the container's 17 bytes aside."""
         return self._config.latent_channels * math.log2(self._config.levels) / STRIDE**2
 
-    def compress(self, photo: np.ndarray) -> bytes:
-        """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file."""
+    def compress(self, photo: np.ndarray, coder: str = "context") -> bytes:
+        """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file.
+
+        Args:
+            coder: one of `arithmetic_coder.CODERS`.
+        """
         height, width = photo.shape[:2]
         indices = self._model.quantizer.indices(self.latents(photo)).numpy()
-        payload = arithmetic_coder.encode(indices, self._config.levels)
-        return Bitstream(height, width, indices.shape[-1], self._fingerprint, payload).to_bytes()
+        payload = arithmetic_coder.encode(indices, self._config.levels, self._prior, coder)
+        return Bitstream(height, width, indices.shape[-1], self._fingerprint, coder, payload).to_bytes()
 
     def latents(self, photo: np.ndarray) -> np.ndarray:
         """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8."""
@@ -78,7 +83,7 @@ class Codec:
             raise BitstreamError("altered: the number of latent channels is not the model's")
         shape = (-(-stream.height // STRIDE), -(-stream.width // STRIDE), stream.channels)
         try:
-            indices = arithmetic_coder.decode(stream.payload, shape, self._config.levels)
+            indices = arithmetic_coder.decode(stream.payload, shape, self._config.levels, self._prior, stream.coder)
         except ValueError as error:
             raise BitstreamError(f"altered: {error}") from None
         photo = self._model.indices_to_photo(indices[np.newaxis])[0].numpy()

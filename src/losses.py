@@ -6,6 +6,8 @@ Discriminator outputs are lists over scales of lists of feature maps whose last 
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 ScaleFeatures = list[list[tf.Tensor]]
@@ -26,6 +28,16 @@ def discriminator_adversarial(real: ScaleFeatures, fake: ScaleFeatures, vanilla:
 def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Mean squared error of photos (B, H, W, 3) on [-1, 1]."""
     return tf.reduce_mean(tf.math.squared_difference(x, y))
+
+
+def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """Bits per pixel that the entropy coder spends: the cross-entropy of assignments and logits (B, h, w, C, L).
+
+    With hard assignments and a gradient to the logits it trains the prior; with soft assignments and constant logits it
+    is the rate term of the paper's equation 4, beta H(w), with neighbours as context.
+    """
+    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits))
+    return nats / math.log(2) / tf.cast(pixels, tf.float32)
 
 
 def feature_matching(real: ScaleFeatures, fake: ScaleFeatures) -> tf.Tensor:

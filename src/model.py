@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from entropy_model import ContextPrior
 from errors import CompressGANError, os_reason
 from files import replacing
 from network import build_encoder, build_generator
@@ -35,7 +36,7 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 class CompressGAN(keras.Model):
-    """The codec's networks (figure 1 of the paper, without the discriminator)."""
+    """The codec's networks (figure 1 of the paper, without the discriminator) and the entropy coder's prior."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(name="compressgan")
@@ -44,6 +45,7 @@ class CompressGAN(keras.Model):
             self.encoder = build_encoder(config)
             self.quantizer = Quantizer(config)
             self.generator = build_generator(config)
+        self.prior = ContextPrior(config)
         self.built = True
 
     def call(self, photos: tf.Tensor) -> tf.Tensor:
@@ -73,7 +75,7 @@ class CompressGAN(keras.Model):
         return fingerprint(self.config, self.named_arrays())
 
     def _named_variables(self) -> Iterator[tuple[str, keras.Variable]]:
-        for part in (self.encoder, self.quantizer, self.generator):
+        for part in (self.encoder, self.quantizer, self.generator, self.prior):
             for variable in part.weights:
                 yield f"{part.name}/{variable.path.removeprefix(f'{part.name}/')}", variable
 
@@ -86,7 +88,7 @@ class CompressGAN(keras.Model):
         arrays = self.named_arrays()
         with replacing(directory / WEIGHTS_FILE) as temporary, h5py.File(temporary, "w") as file:
             for name, array in arrays.items():
-                file.create_dataset(name, data=array)
+                file.create_dataset(name, data=array, compression="gzip", shuffle=True)
         description = {
             "version": VERSION,
             "step": step,

@@ -38,15 +38,18 @@ class Quantizer(keras.layers.Layer):
         """Returns the centers that the indices stand for: int32 (...) -> float32 (...)."""
         return tf.gather(self.centers, indices)
 
+    def assignments(self, latents: tf.Tensor) -> tf.Tensor:
+        """Returns how much each latent belongs to each center: float (...) -> float32 (..., L), sums of 1."""
+        return tf.nn.softmax(-self._distances(latents) / self.temperature)
+
     def call(self, latents: tf.Tensor) -> tf.Tensor:
         """Returns the centers nearest to the latents, float32 (...), with the gradient of the soft assignment.
 
         `tf.round` or argmin alone has no gradient, and the encoder would never train: the hard value is therefore
         added to the soft one as a constant (straight-through).
         """
-        distances = self._distances(latents)
-        soft = tf.linalg.matvec(tf.nn.softmax(-distances / self.temperature), self.centers)
-        hard = self.dequantize(tf.argmin(distances, axis=-1, output_type=tf.int32))
+        soft = tf.linalg.matvec(self.assignments(latents), self.centers)
+        hard = self.dequantize(self.indices(latents))
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.
         return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))
 

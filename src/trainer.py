@@ -51,8 +51,12 @@ class Trainer:
         self.ema.set_weights(self.model.get_weights())
         with dtype_policy(config.precision):
             self.discriminator = build_discriminator(config)
-        self.optimizer = self._optimizer(self.model)
-        self.discriminator_optimizer = self._optimizer(self.discriminator)
+        networks = (self.model.encoder, self.model.quantizer, self.model.generator)
+        self._variables = [variable for network in networks for variable in network.trainable_variables]
+        self.optimizer = self._optimizer(self._variables)
+        # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
+        self.prior_optimizer = self._optimizer(self.model.prior.trainable_variables)
+        self.discriminator_optimizer = self._optimizer(self.discriminator.trainable_variables)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._perceptual = perceptual
         self._writer = tf.summary.create_file_writer(str(log_directory))
@@ -61,6 +65,7 @@ class Trainer:
             ema=self.ema,
             discriminator=self.discriminator,
             optimizer=self.optimizer,
+            prior_optimizer=self.prior_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             step=self.step,
         )
@@ -73,13 +78,13 @@ class Trainer:
                     f"{self._manager.latest_checkpoint}: damaged, or not of these settings"
                 ) from None
 
-    def _optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
+    def _optimizer(self, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.Adam(
             beta_1=self.config.adam_beta_1, global_clipnorm=self.config.gradient_clip or None
         )
         if self.config.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(model.trainable_variables)
+        optimizer.build(variables)
         return optimizer
 
     def fit(self, train_paths: list[str], test_paths: list[str]) -> None:
@@ -134,9 +139,17 @@ class Trainer:
         config = self.config
         self._set_learning_rates()
         terms = dict.fromkeys(("adversarial", "perceptual", "feature_matching", "discriminator"), tf.constant(0.0))
-        # One forward pass of the generator and of the discriminator serves both losses.
+        # One forward pass of each network serves all losses.
         with tf.GradientTape(persistent=True) as tape:
-            reconstructions = self.model(photos, training=True)
+            latents = self.model.encoder(photos, training=True)
+            reconstructions = self.model.generator(self.model.quantizer(latents), training=True)
+            symbols = self.model.quantizer.indices(latents)
+            logits = self.model.prior(symbols)
+            pixels = tf.size(photos) // 3
+            terms["code_length"] = losses.code_length(tf.one_hot(symbols, config.levels), logits, pixels)
+            soft = self.model.quantizer.assignments(latents)
+            terms["rate"] = losses.code_length(soft, tf.stop_gradient(logits), pixels)
+            prior_loss = self.prior_optimizer.scale_loss(terms["code_length"])
             terms["distortion"] = losses.distortion(photos, reconstructions)
             if self._perceptual:
                 terms["perceptual"] = self._perceptual(photos, reconstructions)
@@ -149,17 +162,20 @@ class Trainer:
                 discriminator_loss = self.discriminator_optimizer.scale_loss(terms["discriminator"])
             terms["generator"] = (
                 config.distortion_coeff * terms["distortion"]
+                + config.rate_coeff * terms["rate"]
                 + config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]
             )
             loss = self.optimizer.scale_loss(terms["generator"])
         # Both gradients are taken before either network moves.
-        gradients = tape.gradient(loss, self.model.trainable_variables)
+        gradients = tape.gradient(loss, self._variables)
+        prior_gradients = tape.gradient(prior_loss, self.model.prior.trainable_variables)
         if adversarial:
             variables = self.discriminator.trainable_variables
             self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, variables), variables)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.optimizer.apply(gradients, self._variables)
+        self.prior_optimizer.apply(prior_gradients, self.model.prior.trainable_variables)
         self._update_ema()
         self.step.assign_add(1)
         return terms
@@ -173,6 +189,7 @@ class Trainer:
         share = config.final_learning_rate_share
         factor = warmup * (share + (1 - share) * 0.5 * (1 + tf.cos(math.pi * done)))
         self.optimizer.learning_rate.assign(config.learning_rate * factor)
+        self.prior_optimizer.learning_rate.assign(config.prior_learning_rate * factor)
         self.discriminator_optimizer.learning_rate.assign(config.discriminator_learning_rate * factor)
 
     def _update_ema(self) -> None:
@@ -194,7 +211,7 @@ class Trainer:
             tf.summary.scalar(f"loss/{name}", value, step)
         tf.summary.scalar("learning_rate", self.optimizer.learning_rate, step)
         tf.summary.scalar("images_per_second", speed, step)
-        progress.set_postfix(loss=f"{values['generator']:.4f}", mse=f"{values['distortion']:.5f}")
+        progress.set_postfix(mse=f"{values['distortion']:.5f}", bpp=f"{values['code_length']:.4f}")
 
     def _validate(self, step: int, photos: list[np.ndarray], progress: tqdm) -> None:
         """Compresses whole photos with the averaged weights to real bytes, and logs what comes back."""

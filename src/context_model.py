@@ -1,0 +1,192 @@
+"""The entropy coder's context model: the trained prior in exact integers, and what it learns from the photo itself.
+
+All sums run over integers, held in floats where that makes them fast: they stay below 2^24 in float32 and 2^53 in
+float64, so that no addition rounds, whatever the order in which a BLAS or a SIMD unit adds. What does round is single
+elementwise float64 operations (+, -, *, /), which IEEE 754 fixes; exp is a table made of integers. Probabilities are
+therefore the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+STAGES = 4  # groups of channels coded one after another
+ROWS_ABOVE = COLUMNS_ASIDE = 2  # of the window
+PLANES = 2  # what a seen symbol is shown as: its signed rank, and the rank's magnitude
+SCALE = 256  # integer weights stand for weights times this
+
+_STEPS_PER_NAT = 64  # of the table that stands for exp
+_PROBABILITY = 2.0**16  # residuals are integers of 1 / this
+_BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the mean residual's sum
+_GAIN_SPEED, _GAIN_DELAY = 8, 100
+_GAIN_RANGE = 4  # the gain stays within 1/4 .. 4
+
+
+def _exp_table() -> np.ndarray:
+    """Returns 2^32 e^(-i / 64) for i = 0 .. 1023, floored by integer arithmetic: the same everywhere."""
+    ratio = 18160753814917686419  # 2^64 e^(-1/64)
+    values, value = [], 1 << 96
+    for _ in range(1024):
+        values.append(max(1, value >> 64))
+        value = value * ratio >> 64
+    return np.array(values, np.float64)
+
+
+_EXP = _exp_table()
+
+
+class Prior(NamedTuple):
+    """The trained prior in integers.
+
+    Attributes:
+        window: (ROWS_ABOVE + 1, 2 COLUMNS_ASIDE + 1, PLANES, C, C, hidden) int32 from the planes of a seen symbol, by
+            its row, column and channel and by the channel that sees it, to the hidden units of the latter.
+        hidden_bias: (C, hidden) int32.
+        output: (C, hidden, L) int32.
+        output_bias: (C, L) int32.
+
+    Magnitudes are below 2^15. Weights and `hidden_bias` stand for themselves times SCALE, `output_bias` times SCALE^2.
+    """
+
+    window: np.ndarray
+    hidden_bias: np.ndarray
+    output: np.ndarray
+    output_bias: np.ndarray
+
+    @classmethod
+    def blank(cls, channels: int, levels: int) -> Prior:
+        """Returns the prior that knows nothing: all symbols equally likely."""
+        window = (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, 1)
+        return cls(*(np.zeros(s, np.int32) for s in (window, (channels, 1), (channels, 1, levels), (channels, levels))))
+
+
+def stages(channels: int) -> np.ndarray:
+    """Returns each channel's group, (C,) int in 0 .. STAGES - 1, in rising order."""
+    return np.arange(channels) * STAGES // channels
+
+
+def delays(channels: int) -> np.ndarray:
+    """Returns by how many fronts a symbol of the window lies earlier: (rows, columns, C seen, C seeing) int.
+
+    The symbol itself lies in the middle of the last row. What is not earlier, 0 or less, cannot be seen.
+    """
+    rows = np.arange(-ROWS_ABOVE, 1)[:, np.newaxis, np.newaxis, np.newaxis]
+    columns = np.arange(-COLUMNS_ASIDE, COLUMNS_ASIDE + 1)[:, np.newaxis, np.newaxis]
+    group = stages(channels)
+    return group - group[:, np.newaxis] - columns - 2 * rows
+
+
+class ContextModel:
+    """Predicts symbols front by front from the prior, and corrects each channel's bias and gain by what came.
+
+    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. Symbols are kept by front and row, so
+    that what a front sees lies in three blocks of memory, one for each row of the window: three matrix products. Places
+    of a front that lie outside the photo hold the middle symbol and are coded as certain, which costs nothing.
+
+    Args:
+        shape: (height, width, channels) of the latents.
+        levels: number of symbols L.
+        prior: of the same channels and levels.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], levels: int, prior: Prior) -> None:
+        height, width, channels = shape
+        self._levels = levels
+        self._group = stages(channels)
+        self._fronts = width + 2 * height - 2 + int(self._group[-1])
+        rows, columns, groups = np.ogrid[:height, :width, :channels]
+        self._place = (columns + 2 * rows + self._group, groups, rows)
+        self._outside = np.ones((self._fronts, channels, height), bool)
+        self._outside[self._place] = False
+
+        magnitude = max(levels // 2, levels - 1 - levels // 2)
+        largest = np.abs(prior.window.astype(np.int64)).sum(axis=(0, 1, 2, 3)).max() * magnitude
+        dtype = np.float32 if largest + np.abs(prior.hidden_bias).max() < 2**24 else np.float64
+        delay = delays(channels)
+        self._window = [
+            (ROWS_ABOVE - row, int(delay[row].max()), _by_delay(prior.window[row], delay[row]).astype(dtype))
+            for row in range(ROWS_ABOVE + 1)
+        ]
+        self._planes = np.zeros((height + ROWS_ABOVE, self._fronts + int(delay.max()), PLANES * channels), dtype)
+        self._hidden_bias = prior.hidden_bias.reshape(-1, 1).astype(dtype)
+        self._output = prior.output.transpose(0, 2, 1).astype(np.float64)
+
+        self._bias = (prior.output_bias.T / float(SCALE**2))[:, :, np.newaxis]
+        self._gain = np.ones((channels, 1))
+        self._seen = np.zeros((channels, 1))
+        self._certain = np.zeros((levels, 1))
+        self._certain[levels // 2] = 1.0
+
+    def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
+        """Codes all symbols.
+
+        Args:
+            coder: is given weights (n, L) float64 and symbols (n,) int32, and returns the symbols.
+            symbols: (height, width, channels) integers in 0 .. L - 1, or None where the coder finds them.
+
+        Returns:
+            The symbols, (height, width, channels) int32.
+        """
+        by_front = np.full(self._outside.shape, self._levels // 2, np.int32)
+        if symbols is not None:
+            by_front[self._place] = symbols
+        _, channels, height = by_front.shape
+        for front in range(self._fronts):
+            first = max(0, (front - self._fronts) // 2 + height)
+            end = min(height, front // 2 + 1)
+            outside = self._outside[front, :, first:end]
+            logits = self._logits(front, first, end)
+            scores = logits * self._gain + self._bias
+            steps = (scores.max(axis=0) - scores) * _STEPS_PER_NAT
+            weights = _EXP[np.minimum(steps, len(_EXP) - 1).astype(np.intp)]
+            weights[:, outside] = self._certain
+            flat = np.ascontiguousarray(weights.reshape(self._levels, -1).T)
+            here = coder(flat, by_front[front, :, first:end].reshape(-1)).reshape(channels, -1)
+            by_front[front, :, first:end] = here
+            self._remember(front, first, here)
+            self._learn(logits, weights, here, outside)
+        return by_front[self._place]
+
+    def _logits(self, front: int, first: int, end: int) -> np.ndarray:
+        """Returns the prior's logits in nats without their bias, (L, C, rows) float64, multiples of 1 / SCALE^2."""
+        now = front + self._window[0][1]
+        hidden = self._hidden_bias
+        for above, longest, matrix in self._window:
+            start, stop = first + ROWS_ABOVE - above, end + ROWS_ABOVE - above
+            seen = self._planes[start:stop, now - longest : now].reshape(end - first, -1)
+            hidden = hidden + matrix @ seen.T
+        hidden = np.maximum(hidden, 0).reshape(self._output.shape[0], -1, end - first)
+        return (self._output @ hidden).swapaxes(0, 1) * (1.0 / SCALE**2)
+
+    def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
+        channels, rows = symbols.shape
+        rank = symbols.T - self._levels // 2
+        planes = self._planes[first + ROWS_ABOVE : first + ROWS_ABOVE + rows, front + self._window[0][1]]
+        planes[:, :channels] = rank
+        planes[:, channels:] = np.abs(rank)
+
+    def _learn(self, logits: np.ndarray, weights: np.ndarray, symbols: np.ndarray, outside: np.ndarray) -> None:
+        """Moves each channel's bias and gain along the gradient of the code length, by a falling step."""
+        residual = np.floor(weights * (-_PROBABILITY / weights.sum(axis=0)))
+        residual[symbols, *np.indices(symbols.shape, sparse=True)] += _PROBABILITY
+        self._seen += (outside.shape[1] - outside.sum(axis=1))[:, np.newaxis]
+        slope = (residual * logits).sum(axis=2).sum(axis=0)[:, np.newaxis]
+        step = residual.sum(axis=2)[:, :, np.newaxis]
+        self._bias += step * (_BIAS_SPEED / _PROBABILITY) / (_BIAS_DELAY + self._seen)
+        self._gain += slope * (_GAIN_SPEED / _PROBABILITY) / (_GAIN_DELAY + self._seen)
+        np.clip(self._gain, 1 / _GAIN_RANGE, _GAIN_RANGE, out=self._gain)
+
+
+def _by_delay(weights: np.ndarray, delay: np.ndarray) -> np.ndarray:
+    """Sorts one row of the window by time: (C seeing * hidden, longest delay * planes * C seen), the oldest first."""
+    planes, _, channels, hidden = weights.shape[1:]
+    longest = int(delay.max())
+    matrix = np.zeros((channels, hidden, longest, planes, channels))
+    column, seen, seeing = np.nonzero(delay > 0)
+    matrix[seeing, :, longest - delay[column, seen, seeing], :, seen] = weights[column, :, seen, seeing].transpose(
+        0, 2, 1
+    )
+    return matrix.reshape(channels * hidden, -1)

@@ -1,0 +1,64 @@
+"""The trained prior of the entropy coder, as TensorFlow trains it: what a symbol probably is, given those coded before.
+
+A small masked network per latent channel, in the manner of PixelCNN (van den Oord et al., arXiv 1601.06759) and of the
+context models of learned compression (Minnen et al., arXiv 1809.02736). It also tells the encoder what latents cost,
+for the rate term of the paper's equation 4. `context_model.py` runs the same network in exact integers, and says which
+symbols see which.
+"""
+
+from __future__ import annotations
+
+from settings import Config
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from context_model import COLUMNS_ASIDE, PLANES, ROWS_ABOVE, SCALE, Prior, delays
+
+
+class ContextPrior(keras.layers.Layer):
+    """Logits of every symbol, from the symbols of its window that are coded earlier. Always float32.
+
+    It starts with zeros at its output: all symbols equally likely.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(name="prior", dtype="float32")
+        channels, hidden, self.levels = config.latent_channels, config.prior_width, config.levels
+        visible = delays(channels) > 0
+        self._visible = visible[:, :, np.newaxis, :, :, np.newaxis].astype(np.float32)
+        deviation = float((PLANES * visible.sum() / channels) ** -0.5)
+        # What is not visible starts at zero and, without a gradient, stays there.
+        self.window = self.add_weight(
+            name="window",
+            shape=(*visible.shape[:2], PLANES, channels, channels, hidden),
+            initializer=lambda shape, dtype: (
+                tf.random.stateless_normal(shape, (config.seed, 0), 0.0, deviation, dtype) * self._visible
+            ),
+        )
+        self.hidden_bias = self.add_weight(name="hidden_bias", shape=(channels, hidden), initializer="zeros")
+        self.output_kernel = self.add_weight(name="output", shape=(channels, hidden, self.levels), initializer="zeros")
+        self.output_bias = self.add_weight(name="output_bias", shape=(channels, self.levels), initializer="zeros")
+        self.built = True
+
+    def call(self, symbols: tf.Tensor) -> tf.Tensor:
+        """Symbols (B, h, w, C) int32 in 0 .. L - 1 -> logits (B, h, w, C, L) float32."""
+        rank = tf.cast(symbols - self.levels // 2, tf.float32)
+        planes = tf.concat([rank, tf.abs(rank)], axis=-1)
+        planes = tf.pad(planes, [[0, 0], [ROWS_ABOVE, 0], [COLUMNS_ASIDE, COLUMNS_ASIDE], [0, 0]])
+        rows, columns, _, channels, _, hidden = self.window.shape
+        kernel = tf.reshape(self.window * self._visible, (rows, columns, PLANES * channels, channels * hidden))
+        x = tf.nn.conv2d(planes, kernel, 1, "VALID")
+        x = tf.nn.relu(tf.reshape(x, (*tf.unstack(tf.shape(symbols)), hidden)) + self.hidden_bias)
+        return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + self.output_bias
+
+    def integers(self) -> Prior:
+        """Returns the weights rounded as the coder uses them."""
+        scales = (SCALE, SCALE, SCALE, SCALE**2)
+        limit = np.iinfo(np.int16).max
+        rounded = [
+            np.clip(np.rint(weight.numpy().astype(np.float64) * scale), -limit, limit)
+            for weight, scale in zip(self.weights, scales, strict=True)
+        ]
+        return Prior(*(values.astype(np.int32) for values in rounded))

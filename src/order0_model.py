@@ -1,0 +1,31 @@
+"""The plain adaptive model: integer counts of each symbol per channel, without context. A baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+_INCREMENT = 2  # added to a symbol's count, which starts at 1: the Krichevsky-Trofimov estimator, doubled
+
+
+class Order0Model:
+    """Predicts a row of symbols at a time from how often each has come in its channel.
+
+    Args:
+        shape: (height, width, channels) of the latents.
+        levels: number of symbols L.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], levels: int) -> None:
+        self._shape = shape
+        self._counts = np.ones((shape[2], levels))
+
+    def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
+        """Codes all symbols, as `ContextModel.code` does."""
+        symbols = np.zeros(self._shape, np.int32) if symbols is None else symbols.astype(np.int32)
+        _, width, channels = self._shape
+        for row in symbols:
+            row[:] = coder(np.tile(self._counts, (width, 1)), row.reshape(-1)).reshape(row.shape)
+            np.add.at(self._counts, (np.arange(channels), row), _INCREMENT)
+        return symbols
