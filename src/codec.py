@@ -33,7 +33,8 @@ class Codec:
     def __init__(self, model: CompressGAN, fingerprint: bytes | None = None) -> None:
         self._model = model
         self._config = model.config
-        self._prior = model.prior.integers()
+        self.levels = model.config.levels
+        self.prior = model.prior.integers()
         self._fingerprint = model.fingerprint() if fingerprint is None else fingerprint
 
     @classmethod
@@ -48,7 +49,7 @@ class Codec:
     @property
     def bound(self) -> float:
         """The most bits per pixel that the latents can need, C log2(L) / 256; the container's 17 bytes aside."""
-        return self._config.latent_channels * math.log2(self._config.levels) / STRIDE**2
+        return self._config.latent_channels * math.log2(self.levels) / STRIDE**2
 
     def compress(self, photo: np.ndarray, coder: str = "context") -> bytes:
         """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file.
@@ -57,9 +58,13 @@ class Codec:
             coder: one of `arithmetic_coder.CODERS`.
         """
         height, width = photo.shape[:2]
-        indices = self._model.quantizer.indices(self.latents(photo)).numpy()
-        payload = arithmetic_coder.encode(indices, self._config.levels, self._prior, coder)
-        return Bitstream(height, width, indices.shape[-1], self._fingerprint, coder, payload).to_bytes()
+        symbols = self.symbols(photo)
+        coder, payload = arithmetic_coder.encode(symbols, self.levels, self.prior, coder)
+        return Bitstream(height, width, symbols.shape[-1], self._fingerprint, coder, payload).to_bytes()
+
+    def symbols(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32."""
+        return self._model.quantizer.indices(self.latents(photo)).numpy()
 
     def latents(self, photo: np.ndarray) -> np.ndarray:
         """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8."""
@@ -74,6 +79,16 @@ class Codec:
             BitstreamError: not a whole, unaltered `.bin` of this model.
         """
         stream = Bitstream.from_bytes(data)
+        photo = self._model.indices_to_photo(self.decompress_symbols(data)[np.newaxis])[0].numpy()
+        return to_uint8(photo[: stream.height, : stream.width])
+
+    def decompress_symbols(self, data: bytes) -> np.ndarray:
+        """Decodes the quantized latents alone, (ceil(H / 16), ceil(W / 16), C) int32.
+
+        Raises:
+            BitstreamError: as `decompress`.
+        """
+        stream = Bitstream.from_bytes(data)
         if stream.fingerprint != self._fingerprint:
             raise BitstreamError(
                 f"made by another model (fingerprint {stream.fingerprint.hex()}, "
@@ -83,8 +98,6 @@ class Codec:
             raise BitstreamError("altered: the number of latent channels is not the model's")
         shape = (-(-stream.height // STRIDE), -(-stream.width // STRIDE), stream.channels)
         try:
-            indices = arithmetic_coder.decode(stream.payload, shape, self._config.levels, self._prior, stream.coder)
+            return arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
         except ValueError as error:
             raise BitstreamError(f"altered: {error}") from None
-        photo = self._model.indices_to_photo(indices[np.newaxis])[0].numpy()
-        return to_uint8(photo[: stream.height, : stream.width])

@@ -20,6 +20,7 @@ SCALE = 256  # integer weights stand for weights times this
 
 _STEPS_PER_NAT = 64  # of the table that stands for exp
 _PROBABILITY = 2.0**16  # residuals are integers of 1 / this
+_FRONTS_A_LESSON = 2  # learning from several fronts at once is faster
 _BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the mean residual's sum
 _GAIN_SPEED, _GAIN_DELAY = 8, 100
 _GAIN_RANGE = 4  # the gain stays within 1/4 .. 4
@@ -48,7 +49,8 @@ class Prior(NamedTuple):
         output: (C, hidden, L) int32.
         output_bias: (C, L) int32.
 
-    Magnitudes are below 2^15. Weights and `hidden_bias` stand for themselves times SCALE, `output_bias` times SCALE^2.
+    Weights and `hidden_bias` stand for themselves times SCALE, `output_bias` times SCALE^2; all lie within -128 .. 128
+    before scaling.
     """
 
     window: np.ndarray
@@ -82,9 +84,10 @@ def delays(channels: int) -> np.ndarray:
 class ContextModel:
     """Predicts symbols front by front from the prior, and corrects each channel's bias and gain by what came.
 
-    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. Symbols are kept by front and row, so
-    that what a front sees lies in three blocks of memory, one for each row of the window: three matrix products. Places
-    of a front that lie outside the photo hold the middle symbol and are coded as certain, which costs nothing.
+    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. What a row holds is kept by c + g, its
+    own time, so that a view of memory with one stride less than the true one has a front's symbols in a column, and
+    what they see beside it: three matrix products, one for each row of the window. Places of a front outside the photo
+    hold the middle symbol and are coded as certain, which costs nothing.
 
     Args:
         shape: (height, width, channels) of the latents.
@@ -93,14 +96,12 @@ class ContextModel:
     """
 
     def __init__(self, shape: tuple[int, int, int], levels: int, prior: Prior) -> None:
-        height, width, channels = shape
+        self._height, self._width, channels = shape
         self._levels = levels
         self._group = stages(channels)
-        self._fronts = width + 2 * height - 2 + int(self._group[-1])
-        rows, columns, groups = np.ogrid[:height, :width, :channels]
-        self._place = (columns + 2 * rows + self._group, groups, rows)
-        self._outside = np.ones((self._fronts, channels, height), bool)
-        self._outside[self._place] = False
+        self._times = self._width + int(self._group[-1])
+        column = np.arange(self._times) - self._group[:, np.newaxis]
+        self._outside = (column < 0) | (column >= self._width)
 
         magnitude = max(levels // 2, levels - 1 - levels // 2)
         largest = np.abs(prior.window.astype(np.int64)).sum(axis=(0, 1, 2, 3)).max() * magnitude
@@ -110,15 +111,17 @@ class ContextModel:
             (ROWS_ABOVE - row, int(delay[row].max()), _by_delay(prior.window[row], delay[row]).astype(dtype))
             for row in range(ROWS_ABOVE + 1)
         ]
-        self._planes = np.zeros((height + ROWS_ABOVE, self._fronts + int(delay.max()), PLANES * channels), dtype)
+        self._now = int(delay.max()) + 2 * ROWS_ABOVE  # where front 0 lies in `_planes`
+        times = int(delay.max()) + self._times + 2 * ROWS_ABOVE
+        self._planes = _by_front(np.zeros((self._height + ROWS_ABOVE, times, PLANES * channels), dtype))
         self._hidden_bias = prior.hidden_bias.reshape(-1, 1).astype(dtype)
         self._output = prior.output.transpose(0, 2, 1).astype(np.float64)
 
         self._bias = (prior.output_bias.T / float(SCALE**2))[:, :, np.newaxis]
         self._gain = np.ones((channels, 1))
         self._seen = np.zeros((channels, 1))
-        self._certain = np.zeros((levels, 1))
-        self._certain[levels // 2] = 1.0
+        self._ranks = np.arange(levels)[:, np.newaxis, np.newaxis]
+        self._certain = (self._ranks == levels // 2).astype(np.float64)
 
     def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
         """Codes all symbols.
@@ -130,29 +133,35 @@ class ContextModel:
         Returns:
             The symbols, (height, width, channels) int32.
         """
-        by_front = np.full(self._outside.shape, self._levels // 2, np.int32)
+        by_time = np.full((self._height, self._times, len(self._group)), self._levels // 2, np.int32)
         if symbols is not None:
-            by_front[self._place] = symbols
-        _, channels, height = by_front.shape
-        for front in range(self._fronts):
-            first = max(0, (front - self._fronts) // 2 + height)
-            end = min(height, front // 2 + 1)
-            outside = self._outside[front, :, first:end]
+            for channel, time in enumerate(self._group):
+                by_time[:, time : time + self._width, channel] = symbols[:, :, channel]
+        by_front = _by_front(by_time)
+        lesson = []  # what the last fronts were predicted to be and were
+        for front in range(self._times + 2 * (self._height - 1)):
+            first, end = max(0, (front - self._times) // 2 + 1), min(self._height, front // 2 + 1)
+            if first >= end:  # in a photo one latent wide every other front may be empty
+                continue
+            outside = self._outside[:, front - 2 * np.arange(first, end)]
             logits = self._logits(front, first, end)
             scores = logits * self._gain + self._bias
             steps = (scores.max(axis=0) - scores) * _STEPS_PER_NAT
-            weights = _EXP[np.minimum(steps, len(_EXP) - 1).astype(np.intp)]
-            weights[:, outside] = self._certain
+            weights = _EXP.take(steps.astype(np.intp), mode="clip")
+            np.copyto(weights, self._certain, where=outside)
             flat = np.ascontiguousarray(weights.reshape(self._levels, -1).T)
-            here = coder(flat, by_front[front, :, first:end].reshape(-1)).reshape(channels, -1)
-            by_front[front, :, first:end] = here
+            here = coder(flat, by_front[first:end, front].T.reshape(-1)).reshape(outside.shape)
+            by_front[first:end, front] = here.T
             self._remember(front, first, here)
-            self._learn(logits, weights, here, outside)
-        return by_front[self._place]
+            lesson.append((logits, weights, here, outside))
+            if len(lesson) == _FRONTS_A_LESSON:
+                self._learn(*(np.concatenate(parts, axis=-1) for parts in zip(*lesson, strict=True)))
+                lesson.clear()
+        return np.stack([by_time[:, t : t + self._width, k] for k, t in enumerate(self._group)], axis=-1)
 
     def _logits(self, front: int, first: int, end: int) -> np.ndarray:
         """Returns the prior's logits in nats without their bias, (L, C, rows) float64, multiples of 1 / SCALE^2."""
-        now = front + self._window[0][1]
+        now = front + self._now
         hidden = self._hidden_bias
         for above, longest, matrix in self._window:
             start, stop = first + ROWS_ABOVE - above, end + ROWS_ABOVE - above
@@ -164,20 +173,30 @@ class ContextModel:
     def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
         channels, rows = symbols.shape
         rank = symbols.T - self._levels // 2
-        planes = self._planes[first + ROWS_ABOVE : first + ROWS_ABOVE + rows, front + self._window[0][1]]
+        planes = self._planes[first + ROWS_ABOVE : first + ROWS_ABOVE + rows, front + self._now]
         planes[:, :channels] = rank
         planes[:, channels:] = np.abs(rank)
 
     def _learn(self, logits: np.ndarray, weights: np.ndarray, symbols: np.ndarray, outside: np.ndarray) -> None:
         """Moves each channel's bias and gain along the gradient of the code length, by a falling step."""
-        residual = np.floor(weights * (-_PROBABILITY / weights.sum(axis=0)))
-        residual[symbols, *np.indices(symbols.shape, sparse=True)] += _PROBABILITY
+        expected = np.floor(weights * (_PROBABILITY / weights.sum(axis=0)))
+        residual = (self._ranks == symbols) * _PROBABILITY - expected
         self._seen += (outside.shape[1] - outside.sum(axis=1))[:, np.newaxis]
         slope = (residual * logits).sum(axis=2).sum(axis=0)[:, np.newaxis]
         step = residual.sum(axis=2)[:, :, np.newaxis]
         self._bias += step * (_BIAS_SPEED / _PROBABILITY) / (_BIAS_DELAY + self._seen)
         self._gain += slope * (_GAIN_SPEED / _PROBABILITY) / (_GAIN_DELAY + self._seen)
         np.clip(self._gain, 1 / _GAIN_RANGE, _GAIN_RANGE, out=self._gain)
+
+
+def _by_front(by_time: np.ndarray) -> np.ndarray:
+    """Returns a view v of an array (rows, times, n) with v[r, t] = by_time[r, t - 2 r].
+
+    What lies outside the array must not be touched.
+    """
+    rows, times, n = by_time.shape
+    row, time, one = by_time.strides
+    return np.lib.stride_tricks.as_strided(by_time, (rows, times + 2 * rows, n), (row - 2 * time, time, one))
 
 
 def _by_delay(weights: np.ndarray, delay: np.ndarray) -> np.ndarray:

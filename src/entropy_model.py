@@ -56,9 +56,8 @@ class ContextPrior(keras.layers.Layer):
     def integers(self) -> Prior:
         """Returns the weights rounded as the coder uses them."""
         scales = (SCALE, SCALE, SCALE, SCALE**2)
-        limit = np.iinfo(np.int16).max
         rounded = [
-            np.clip(np.rint(weight.numpy().astype(np.float64) * scale), -limit, limit)
+            np.clip(np.rint(weight.numpy().astype(np.float64) * scale), -128 * scale, 128 * scale).astype(np.int32)
             for weight, scale in zip(self.weights, scales, strict=True)
         ]
-        return Prior(*(values.astype(np.int32) for values in rounded))
+        return Prior(*rounded)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from settings import DEFAULT_CHECKPOINT, load_tensorflow
 
+from arithmetic_coder import CODERS
 from bitstream import BitstreamError
 from errors import CompressGANError, os_reason, report, run, warn
 from files import files_under, make_folder, output_stems, replacing
@@ -28,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
     parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
+    parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder, recorded in the .bin")
     return parser.parse_args()
 
 
@@ -45,7 +47,7 @@ def main() -> int:
 
     codec = Codec.load(arguments.r)
     if arguments.path:
-        return compress(codec, jobs, arguments.path, arguments.o)
+        return compress(codec, jobs, arguments)
     return decompress(codec, jobs)
 
 
@@ -65,12 +67,12 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
     return output_stems([path], path.parent, output)
 
 
-def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
+def compress(codec, jobs: dict[Path, Path], arguments: argparse.Namespace) -> int:
     """Compresses the photos, prints and writes their figures, and returns the exit code."""
     from metrics import mean_line, measure
     from report import write_comparison, write_summary
 
-    root = path if path.is_dir() else path.parent
+    root = arguments.path if arguments.path.is_dir() else arguments.path.parent
     rows, notes = [], set()
 
     def note(text: str) -> None:
@@ -81,7 +83,7 @@ def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
     for file, stem in jobs.items():
         try:
             photo = read_photo(file, note)
-            figures, data, reconstruction = measure(codec, photo, str(file.relative_to(root)))
+            figures, data, reconstruction = measure(codec, photo, str(file.relative_to(root)), arguments.coder)
             with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
                 temporary.write_bytes(data)
             write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
@@ -91,7 +93,7 @@ def compress(codec, jobs: dict[Path, Path], path: Path, output: Path) -> int:
         except CompressGANError as error:
             report(error)
     if rows:
-        write_summary(output / "summary.csv", rows)
+        write_summary(arguments.o / "summary.csv", rows)
         print(mean_line(rows))
     return finish(len(jobs) - len(rows), len(jobs))
 

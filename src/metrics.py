@@ -37,9 +37,11 @@ class Figures:
         )
 
 
-def measure(codec: Codec, photo: np.ndarray, file: str = "") -> tuple[Figures, bytes, np.ndarray]:
+def measure(
+    codec: Codec, photo: np.ndarray, file: str = "", coder: str = "context"
+) -> tuple[Figures, bytes, np.ndarray]:
     """Compresses a photo (H, W, 3) uint8 and decodes it; returns figures, `.bin` bytes and reconstruction."""
-    data = codec.compress(photo)
+    data = codec.compress(photo, coder)
     reconstruction = codec.decompress(data)
     height, width = photo.shape[:2]
     figures = Figures(

@@ -160,9 +160,11 @@ class Trainer:
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
                 discriminator_loss = self.discriminator_optimizer.scale_loss(terms["discriminator"])
+            # Rate costs only above the target, as in HiFiC (Mentzer et al., arXiv 2006.09965, section 3.3).
+            rate_coeff = config.rate_coeff * tf.cast(terms["code_length"] > config.rate_target, tf.float32)
             terms["generator"] = (
                 config.distortion_coeff * terms["distortion"]
-                + config.rate_coeff * terms["rate"]
+                + rate_coeff * terms["rate"]
                 + config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]

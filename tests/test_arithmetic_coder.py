@@ -8,42 +8,98 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arithmetic_coder import decode, encode
+from arithmetic_coder import CODERS, decode, encode
+from block_coder import pack_bits
+from context_model import ContextModel, Prior
 
 
-@settings(max_examples=60, deadline=None)
+def random_prior(channels: int, levels: int, hidden: int = 3, seed: int = 0, largest: int = 80) -> Prior:
+    rng = np.random.default_rng(seed)
+    shapes = [prior.shape for prior in Prior.blank(channels, levels)]
+    shapes[0], shapes[1], shapes[2] = (*shapes[0][:-1], hidden), (channels, hidden), (channels, hidden, levels)
+    return Prior(*(rng.integers(-largest, largest + 1, shape, dtype=np.int32) for shape in shapes))
+
+
+def assert_round_trip(symbols: np.ndarray, levels: int, prior: Prior, coder: str) -> None:
+    used, payload = encode(symbols, levels, prior, coder)
+    np.testing.assert_array_equal(decode(payload, symbols.shape, levels, prior, used), symbols)
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_round_trip(data: st.DataObject) -> None:
-    shape = tuple(data.draw(st.integers(1, limit)) for limit in (40, 40, 12))
-    levels = data.draw(st.integers(2, 32))
-    # From constant to uniform.
+    """Any shape, from constant to uniform latents, with priors from blank to absurd."""
+    channels, levels = data.draw(st.integers(1, 64)), data.draw(st.integers(2, 32))
+    longest = max(1, 20_000 // (channels * levels))
+    height = data.draw(st.integers(1, min(300, longest)))
+    width = data.draw(st.integers(1, min(300, max(1, longest // height))))
     spread = data.draw(st.sampled_from([0.0, 0.3, 1.0, 100.0]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    symbols = np.clip(np.rint(rng.normal(levels / 2, spread, shape)), 0, levels - 1).astype(np.int32)
-    np.testing.assert_array_equal(decode(encode(symbols, levels), shape, levels), symbols)
+    largest = data.draw(st.sampled_from([0, 10, 300, 32_767]))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    symbols = np.random.default_rng(seed).normal(levels / 2, spread, (height, width, channels))
+    symbols = np.clip(np.rint(symbols), 0, levels - 1).astype(np.int32)
+    prior = random_prior(channels, levels, seed=seed, largest=largest)
+    assert_round_trip(symbols, levels, prior, data.draw(st.sampled_from(CODERS)))
 
 
-def smooth_symbols(height: int, width: int, channels: int) -> np.ndarray:
-    y, x, c = np.mgrid[:height, :width, :channels]
-    return (((x + 2 * y) // 9 + c) % 5).astype(np.int32)
+@pytest.mark.parametrize("shape", [(300, 300, 1), (1, 300, 64), (300, 1, 8), (300, 2, 5), (2, 300, 5)])
+def test_round_trip_of_extreme_shapes(shape: tuple[int, int, int]) -> None:
+    symbols = np.random.default_rng(0).integers(0, 5, shape, dtype=np.int32)
+    assert_round_trip(symbols, 5, random_prior(shape[2], 5), "context")
 
 
-def test_neighbours_are_used() -> None:
-    """Latents that repeat their neighbours cost far less than the entropy of their values, which is log2(5) bits."""
-    symbols = smooth_symbols(64, 64, 4)
-    assert 8 * len(encode(symbols, 5)) < 0.6 * symbols.size * math.log2(5)
+def test_the_prior_need_not_be_right() -> None:
+    """A channel's bias and gain are learned from the photo: even a blank prior finds its statistics."""
+    symbols = np.random.default_rng(0).choice(5, (96, 96, 4), p=[0.02, 0.08, 0.8, 0.08, 0.02])
+    entropy = -sum(p * math.log2(p) for p in (0.02, 0.08, 0.8, 0.08, 0.02))
+    _, payload = encode(symbols, 5, Prior.blank(4, 5))
+    assert 8 * len(payload) < 1.05 * entropy * symbols.size
 
 
-def test_noise_costs_little_more_than_the_bound() -> None:
-    symbols = np.random.default_rng(0).integers(0, 5, (96, 64, 8))
-    assert 8 * len(encode(symbols, 5)) < 1.02 * symbols.size * math.log2(5)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (16, 16, 8), (96, 64, 8), (20, 20, 64), (1, 300, 2)])
+@pytest.mark.parametrize("levels", [2, 5, 32])
+@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize("largest", [0, 300])
+def test_noise_costs_hardly_more_than_the_bound(
+    shape: tuple[int, int, int], levels: int, coder: str, largest: int
+) -> None:
+    symbols = np.random.default_rng(0).integers(0, levels, shape)
+    _, payload = encode(symbols, levels, random_prior(shape[2], levels, largest=largest), coder)
+    assert len(payload) <= 1.005 * symbols.size * math.log2(levels) / 8 + 24
+
+
+def test_adversarial_latents_cost_hardly_more_than_the_bound() -> None:
+    """Latents that always are what the model thinks least likely."""
+    prior, shape = random_prior(8, 5, largest=100), (32, 32, 8)
+
+    def least_likely(weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        return weights.argmin(axis=1).astype(np.int32)
+
+    symbols = ContextModel(shape, 5, prior).code(least_likely, None)
+    coder, payload = encode(symbols, 5, prior)
+    assert coder == "block"
+    assert len(payload) <= 1.005 * symbols.size * math.log2(5) / 8 + 24
+    assert_round_trip(symbols, 5, prior, "context")
 
 
 def test_the_bytes_are_the_same_everywhere() -> None:
-    payload = encode(smooth_symbols(20, 30, 3), 5)
-    assert hashlib.sha256(payload).hexdigest() == "a7e34f8e373fbd708d0459155bb08bb6fbe19995dee12e3ded4dc6895038dfb2"
+    y, x, c = np.mgrid[:20, :30, :3]
+    coder, payload = encode(((x + 2 * y) // 9 + c) % 5, 5, random_prior(3, 5, largest=60))
+    assert (coder, len(payload)) == ("context", 505)
+    assert hashlib.sha256(payload).hexdigest() == "5e4cfcc6c97571c77343b7e4bdcbc35157905af9cbda5a7df0ff40fe0ac98cef"
 
 
-def test_a_payload_of_odd_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="multiple of 4"):
-        decode(b"abc", (1, 1, 1), 5)
+def test_packed_bits() -> None:
+    assert pack_bits(np.array([4, 0, 1, 2, 3]), 5) == bytes([0b10000000, 0b10100110])
+    assert len(pack_bits(np.zeros((96, 64, 8), np.int32), 5)) == 96 * 64 * 8 * 3 // 8
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(CODERS))
+def test_any_payload_decodes_to_symbols_or_is_refused(payload: bytes, coder: str) -> None:
+    try:
+        symbols = decode(payload, (9, 7, 3), 5, random_prior(3, 5), coder)
+    except ValueError:
+        return
+    assert symbols.shape == (9, 7, 3)
+    assert 0 <= symbols.min() <= symbols.max() < 5

@@ -112,6 +112,18 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
         assert result.stderr.startswith("usage: inference.py")
 
 
+def test_coders(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    for coder in ("order0", "block"):
+        out = tmp_path / coder
+        arguments = ("-r", checkpoint, "-path", photos / "a.png", "-o", out, "--coder", coder)
+        assert run_cli("inference.py", *arguments).returncode == 0
+        result = run_cli("inference.py", "-r", checkpoint, "-c", out / "a.bin", "-o", out / "back")
+        assert result.returncode == 0, result.stderr
+        names = ("a_reconstructed.png", "back/a_reconstructed.png")
+        first, second = (np.asarray(Image.open(out / name)) for name in names)
+        np.testing.assert_array_equal(first, second)
+
+
 def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ["-r", run, "--index", tmp_path / "index", "--logdir", tmp_path / "log"]

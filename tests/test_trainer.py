@@ -26,7 +26,7 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
 
 def weights(trainer: Trainer) -> list[np.ndarray]:
     networks = (trainer.model, trainer.ema, trainer.discriminator)
-    optimizers = (trainer.optimizer, trainer.discriminator_optimizer)
+    optimizers = (trainer.optimizer, trainer.prior_optimizer, trainer.discriminator_optimizer)
     variables = [v for part in networks for v in part.weights] + [v for o in optimizers for v in o.variables]
     return [v.numpy() for v in variables]
 
@@ -73,6 +73,19 @@ def test_stages(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
         + tiny.feature_matching_coeff * terms["feature_matching"]
     )
     assert float(terms["generator"]) == pytest.approx(float(expected))
+
+
+def test_rate_term(tmp_path: Path, tiny: Config) -> None:
+    """A rate term makes latents cheaper, but only while they cost more than the target."""
+    photos = tf.random.uniform((4, 64, 64, 3), -1, 1, seed=1)
+    lengths = {}
+    for name, target in (("free", 1.0), ("costly", 0.0)):
+        config = tiny.replace(rate_coeff=100.0, rate_target=target, learning_rate=3e-3, prior_learning_rate=0.02)
+        trainer = make_trainer(config, tmp_path / name)
+        for _ in range(50):
+            terms = trainer._train_step(photos, False)
+        lengths[name] = float(terms["code_length"])
+    assert lengths["costly"] < 0.8 * lengths["free"]
 
 
 def test_training_learns(tmp_path: Path, tiny: Config) -> None:

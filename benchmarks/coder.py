@@ -1,0 +1,128 @@
+"""Measures the entropy coders on the latents of a folder of photos; prints a table, writes it as JSON with -o.
+
+python benchmarks/coder.py -path photos -o output/coder.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from settings import DEFAULT_CHECKPOINT, load_tensorflow
+
+import numpy as np
+
+from arithmetic_coder import CODERS, decode, encode
+from block_coder import pack_bits
+from errors import CompressGANError, run
+from files import files_under, replacing
+from photo import SUFFIXES, read_photo
+
+CONTAINER_BYTES = 17
+REPEATS = 5  # of timings, of which the fastest counts
+
+
+def order0_entropy(symbols: np.ndarray, levels: int) -> float:
+    """Returns the bytes of the static order-0 entropy per channel, of symbols (h, w, C), with tables for free."""
+    bits = 0.0
+    for channel in symbols.reshape(-1, symbols.shape[-1]).T:
+        share = np.bincount(channel, minlength=levels) / channel.size
+        share = share[share > 0]
+        bits -= channel.size * float(share @ np.log2(share))
+    return bits / 8
+
+
+def tile(symbols: list[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Returns real latents put together to (height, width, C)."""
+    rows, count = [], 0
+    while sum(row.shape[0] for row in rows) < height:
+        row = []
+        while sum(part.shape[1] for part in row) < width:
+            row.append(symbols[count % len(symbols)])
+            count += 1
+        lowest = min(part.shape[0] for part in row)
+        rows.append(np.concatenate([part[:lowest] for part in row], axis=1)[:, :width])
+    return np.concatenate(rows)[:height]
+
+
+def fastest(function) -> float:
+    """Returns the seconds of the fastest of some calls."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
+    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint")
+    parser.add_argument("-o", metavar="FILE", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    load_tensorflow()
+    from codec import Codec
+
+    codec = Codec.load(arguments.r)
+    levels, prior = codec.levels, codec.prior
+    files = [file for file in files_under(arguments.path) if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise CompressGANError(f"{arguments.path}: no photos in this folder")
+    pixels, latents = 0, []
+    for file in files:
+        photo = read_photo(file)
+        pixels += photo.shape[0] * photo.shape[1]
+        latents.append(codec.symbols(photo))
+
+    entropy = sum(order0_entropy(symbols, levels) for symbols in latents)
+    packed = sum(len(pack_bits(symbols, levels)) for symbols in latents)
+    sizes = {
+        "text bits, the original's way": 8 * packed,
+        f"packed, {(levels - 1).bit_length()} bits a symbol": packed,
+        "static order-0 entropy per channel": entropy,
+    }
+    for coder in reversed(CODERS):
+        payloads = [encode(symbols, levels, prior, coder) for symbols in latents]
+        for symbols, (used, payload) in zip(latents, payloads, strict=True):
+            assert (decode(payload, symbols.shape, levels, prior, used) == symbols).all()
+        sizes[f"{coder}, whole files"] = sum(len(payload) + CONTAINER_BYTES for _, payload in payloads)
+
+    rows = [{"code": name, "bytes": size / len(latents), "bpp": 8 * size / pixels} for name, size in sizes.items()]
+    print(f"{len(latents)} photos, {sum(s.size for s in latents):,} symbols\n")
+    print(f"| {'code':36} | bytes a photo |    bpp | against order-0 entropy |")
+    print(f"|{'-' * 38}|--------------:|-------:|------------------------:|")
+    for row in rows:
+        change = row["bytes"] * len(latents) / entropy - 1
+        print(f"| {row['code']:36} | {row['bytes']:13,.0f} | {row['bpp']:.4f} | {change:+23.1%} |")
+
+    speeds = []
+    print(f"\n| {'coder':8} | latents of   | encode, ms | decode, ms | M symbols/s each way |")
+    print(f"|{'-' * 10}|--------------|-----------:|-----------:|---------------------:|")
+    for height, width in ((1024, 1536), (256, 256)):
+        symbols = tile(latents, height // 16, width // 16)
+        for coder in CODERS:
+            used, payload = encode(symbols, levels, prior, coder)
+            encoding = fastest(lambda s=symbols, c=coder: encode(s, levels, prior, c))
+            decoding = fastest(lambda s=symbols, p=payload, u=used: decode(p, s.shape, levels, prior, u))
+            speed = [symbols.size / seconds / 1e6 for seconds in (encoding, decoding)]
+            speeds.append(
+                {"coder": coder, "width": width, "height": height, "encode_s": encoding, "decode_s": decoding}
+            )
+            print(
+                f"| {coder:8} | {width:4} x {height:<5} | {1e3 * encoding:10.1f} | {1e3 * decoding:10.1f} "
+                f"| {speed[0]:11.2f}, {speed[1]:.2f} |"
+            )
+    if arguments.o:
+        with replacing(arguments.o) as temporary:
+            temporary.write_text(json.dumps({"photos": len(latents), "sizes": rows, "speeds": speeds}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
