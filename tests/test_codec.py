@@ -61,3 +61,10 @@ def test_every_coder_gives_the_same_photo(codec: Codec, coder: str) -> None:
     data = codec.compress(photo, coder)
     assert Bitstream.from_bytes(data).coder == coder
     np.testing.assert_array_equal(codec.decompress(data), codec.decompress(codec.compress(photo)))
+
+
+def test_symbols_do_not_depend_on_the_networks_precision(codec: Codec, checkpoint: Path, tiny: Config) -> None:
+    low = CompressGAN(tiny.replace(precision="mixed_bfloat16"))
+    low.set_weights(CompressGAN.load(checkpoint).get_weights())
+    data = codec.compress(make_photo(80, 48))
+    np.testing.assert_array_equal(Codec(low).decompress_symbols(data), codec.decompress_symbols(data))

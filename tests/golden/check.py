@@ -1,0 +1,26 @@
+"""Decodes golden.bin and prints the SHA-256 of its symbols. Needs NumPy and constriction alone, in any allowed version."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "src"))
+
+import numpy as np
+
+from arithmetic_coder import decode, encode
+from bitstream import Bitstream
+from context_model import Prior
+
+EXPECTED = "0223a01488c3c0529f6306bf9044fe267dba07e99a5c1820281b6f3c31bfc54f"
+
+prior = Prior(**np.load(HERE / "prior.npz"))
+stream = Bitstream.from_bytes((HERE / "golden.bin").read_bytes())
+levels = prior.output.shape[-1]
+shape = (-(-stream.height // 16), -(-stream.width // 16), stream.channels)
+symbols = decode(stream.payload, shape, levels, prior, stream.coder)
+found = hashlib.sha256(symbols.astype("<i4").tobytes()).hexdigest()
+print(found)
+if found != EXPECTED or encode(symbols, levels, prior) != (stream.coder, stream.payload):
+    sys.exit(f"golden.bin decodes otherwise with NumPy {np.__version__}")
