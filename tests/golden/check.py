@@ -1,11 +1,10 @@
-"""Decodes golden.bin and prints the SHA-256 of its symbols. Needs NumPy and constriction alone, in any allowed version."""
+"""Decodes golden.bin and prints its symbols' SHA-256. Needs NumPy and constriction alone, in any allowed version."""
 
 import hashlib
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from arithmetic_coder import decode, encode
 from bitstream import Bitstream
 from context_model import Prior
 
+HERE = Path(__file__).resolve().parent
 EXPECTED = "0223a01488c3c0529f6306bf9044fe267dba07e99a5c1820281b6f3c31bfc54f"
 
 prior = Prior(**np.load(HERE / "prior.npz"))
