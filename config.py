@@ -22,6 +22,7 @@ DEFAULT_CHECKPOINT = CHECKPOINTS_DIR / "default"
 TENSORBOARD_DIR = PROJECT_DIR / "tensorboard"  # one folder a run
 
 PREPROCESS_SIZE = (256, 256)  # width and height that preprocess.py resizes to, pixels
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRIDE = 16  # pixels a side for one latent position, in every preset
 
 
@@ -38,7 +39,8 @@ class Config:
     levels: int = 5  # L, number of quantization centers
     latent_bound: float = 2.5  # latents are bound * tanh(.), so that no center starves; 0: linear, as in the paper
     prior_width: int = 16  # hidden units per latent channel of the entropy coder's trained prior
-    temperature: float = 1.0  # of the soft assignment, softmax(-|w - c|^2 / temperature)
+    temperature: float = 1.0  # of the soft assignment, softmax(-|w - c|^2 / temperature), at the first step
+    final_temperature: float = 1.0  # at the last step
 
     # Encoder and generator
     norm: Literal["none", "channel", "instance"] = "none"  # instance norm sees the whole image: no tiling
@@ -67,6 +69,7 @@ class Config:
 
     # Training
     steps: int = 200_000  # optimizer steps in all
+    perceptual_from: int = 0  # step at which the VGG19 term joins
     adversarial_from: int = 120_000  # step at which the adversarial and feature matching terms join
     crop_size: int = 128  # side of the random training crops, pixels
     batch_size: int = 16  # crops a step
@@ -128,12 +131,15 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Config:
-        """Rebuilds the settings from `to_json`'s output; missing keys are an error, like unknown ones.
+        """Rebuilds the settings from `to_json`'s output.
+
+        Settings of training that an older version did not have take their defaults; those of the architecture must be
+        there.
 
         Raises:
             ValueError: missing or unknown keys, or values out of range.
         """
-        missing = sorted({field.name for field in dataclasses.fields(cls)} - set(values))
+        missing = sorted(set(ARCHITECTURE) - set(values))
         if missing:
             raise ValueError(f"missing setting: {', '.join(missing)}")
         return cls().replace(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
@@ -181,6 +187,8 @@ _LEAST = {
     "latent_bound": 0,
     "prior_width": 1,
     "temperature": 1e-6,
+    "final_temperature": 1e-6,
+    "perceptual_from": 0,
     "rate_coeff": 0,
     "rate_target": 0,
     "stem_block": 1,
@@ -207,7 +215,7 @@ _LEAST = {
 _CHOICES = {
     "norm": ("none", "channel", "instance"),
     "upsampling": ("pixel_shuffle", "transposed"),
-    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "precision": PRECISIONS,
 }
 
 

@@ -101,8 +101,12 @@ def existing(paths: list[str], index: Path) -> list[str]:
     return found
 
 
-def training_dataset(paths: list[str], config: Config, start_step: int) -> tf.data.Dataset:
+def training_dataset(
+    paths: list[str], config: Config, start_step: int, context: tf.distribute.InputContext | None = None
+) -> tf.data.Dataset:
     """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, flipped half the time.
+
+    Where `context` has several input pipelines, each reads its share of every global batch, and B is that of a replica.
 
     Which image, crop and flip the n-th sample gets is a function of the seed and n alone, so that a run that resumes
     at `start_step` sees what it would have seen. Nothing decoded is kept. An unreadable image is named once and the
@@ -119,9 +123,17 @@ def training_dataset(paths: list[str], config: Config, start_step: int) -> tf.da
         crop = tf.ensure_shape(crop, (config.crop_size, config.crop_size, 3))
         return tf.cast(crop, tf.float32) / 127.5 - 1.0
 
-    samples = tf.data.Dataset.range(start_step * config.batch_size, np.iinfo(np.int64).max)
+    context = context or tf.distribute.InputContext()
+    share = config.batch_size // context.num_input_pipelines
+    first = context.input_pipeline_id * share
+
+    def sample_of(i: tf.Tensor) -> tf.Tensor:
+        return i // share * config.batch_size + first + i % share
+
+    samples = tf.data.Dataset.range(start_step * share, np.iinfo(np.int64).max).map(sample_of)
     crops = samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return crops.batch(config.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    batches = crops.batch(context.get_per_replica_batch_size(config.batch_size), drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 class _CropReader:

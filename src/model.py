@@ -106,22 +106,35 @@ class CompressGAN(keras.Model):
             CompressGANError: a file is missing, damaged, or does not belong to the other.
         """
         config, expected = read_config(directory)
+        model = cls(config.replace(precision="float32"))
+        model.assign_from(directory)
+        if model.fingerprint().hex() != expected:
+            raise CompressGANError(f"{directory / WEIGHTS_FILE}: not the weights that {CONFIG_FILE} describes")
+        return model
+
+    def assign_from(self, directory: Path) -> None:
+        """Sets all weights to those of a checkpoint folder.
+
+        Raises:
+            CompressGANError: the file is missing or damaged, or a weight is missing or has another shape.
+        """
         path = directory / WEIGHTS_FILE
         if not path.is_file():
             raise CompressGANError(f"{path}: no such file, so there is no trained model in {directory}")
-        model = cls(config.replace(precision="float32"))
         try:
             with h5py.File(path, "r") as file:
-                arrays = {name: file[name][()] for name, _ in model._named_variables()}
-            for name, variable in model._named_variables():
-                variable.assign(arrays[name].astype(np.float32))
-        except OSError as error:
-            raise CompressGANError(f"{path}: damaged ({os_reason(error)})") from None
-        except (KeyError, ValueError):
-            raise CompressGANError(f"{path}: its weights do not fit {directory / CONFIG_FILE}") from None
-        if fingerprint(config, arrays).hex() != expected:
-            raise CompressGANError(f"{path}: not the weights that {directory / CONFIG_FILE} describes")
-        return model
+                arrays = {name: file[name][()] if name in file else None for name, _ in self._named_variables()}
+        except (OSError, TypeError) as error:
+            reason = os_reason(error) if isinstance(error, OSError) else error
+            raise CompressGANError(f"{path}: damaged ({reason})") from None
+        for name, variable in self._named_variables():
+            if arrays[name] is None:
+                raise CompressGANError(f"{path}: has no {name}")
+            if arrays[name].shape != tuple(variable.shape):
+                shapes = f"{arrays[name].shape}, not {tuple(variable.shape)}"
+                raise CompressGANError(f"{path}: {name} has the shape {shapes} as these settings need")
+        for name, variable in self._named_variables():
+            variable.assign(arrays[name].astype(np.float32))
 
 
 def read_config(directory: Path) -> tuple[Config, str]:

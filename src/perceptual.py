@@ -40,10 +40,10 @@ class PerceptualLoss:
         return tf.cast(self._extractor(keras.applications.vgg19.preprocess_input(pixels)), tf.float32)
 
     def __call__(self, photos: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-        """Returns the scalar distance between photos, held constant, and reconstructions, both in [-1, 1]."""
+        """Returns the distance of reconstructions from photos, held constant, both in [-1, 1]: a scalar, mean of B."""
         difference = tf.stop_gradient(self.features(photos)) - self.features(reconstructions)
         # The small constant keeps the root's gradient finite where both are equal.
-        return tf.sqrt(tf.reduce_mean(tf.square(difference)) + 1e-12)
+        return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(difference), axis=(1, 2, 3)) + 1e-12))
 
 
 def _load_imagenet() -> keras.Model:

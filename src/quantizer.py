@@ -18,7 +18,6 @@ class Quantizer(keras.layers.Layer):
     def __init__(self, config: Config) -> None:
         super().__init__(name="quantizer", dtype="float32")
         self.levels = config.levels
-        self.temperature = config.temperature
         start = [float(i - config.levels // 2) for i in range(config.levels)]
         self._centers = self.add_weight(
             name="centers", shape=(config.levels,), initializer=lambda shape, dtype: tf.constant(start, dtype)
@@ -38,17 +37,17 @@ class Quantizer(keras.layers.Layer):
         """Returns the centers that the indices stand for: int32 (...) -> float32 (...)."""
         return tf.gather(self.centers, indices)
 
-    def assignments(self, latents: tf.Tensor) -> tf.Tensor:
+    def assignments(self, latents: tf.Tensor, temperature: float | tf.Tensor) -> tf.Tensor:
         """Returns how much each latent belongs to each center: float (...) -> float32 (..., L), sums of 1."""
-        return tf.nn.softmax(-self._distances(latents) / self.temperature)
+        return tf.nn.softmax(-self._distances(latents) / temperature)
 
-    def call(self, latents: tf.Tensor) -> tf.Tensor:
+    def call(self, latents: tf.Tensor, temperature: float | tf.Tensor = 1.0) -> tf.Tensor:
         """Returns the centers nearest to the latents, float32 (...), with the gradient of the soft assignment.
 
         `tf.round` or argmin alone has no gradient, and the encoder would never train: the hard value is therefore
         added to the soft one as a constant (straight-through).
         """
-        soft = tf.linalg.matvec(self.assignments(latents), self.centers)
+        soft = tf.linalg.matvec(self.assignments(latents, temperature), self.centers)
         hard = self.dequantize(self.indices(latents))
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.
         return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))

@@ -5,6 +5,7 @@ python src/train.py -r checkpoints/mine                                # go on
 python src/train.py -rl                                                # go on with the newest run
 python src/train.py -r checkpoints/try -path data --preset tiny        # a minute's try
 python src/train.py -r checkpoints/mine -path photos --perceptual off --set batch_size=8 crop_size=256
+python src/train.py -r checkpoints/finer --init-from checkpoints/mine      # a new run from trained weights
 tensorboard --logdir tensorboard                                       # watch it
 """
 
@@ -14,7 +15,16 @@ import argparse
 import signal
 from pathlib import Path
 
-from settings import ARCHITECTURE, CHECKPOINTS_DIR, DATA_DIR, PRESETS, TENSORBOARD_DIR, Config, load_tensorflow
+from settings import (
+    ARCHITECTURE,
+    CHECKPOINTS_DIR,
+    DATA_DIR,
+    PRECISIONS,
+    PRESETS,
+    TENSORBOARD_DIR,
+    Config,
+    load_tensorflow,
+)
 
 from errors import CompressGANError, UsageError, run, warn
 
@@ -31,7 +41,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="where the path indexes lie")
     parser.add_argument("--logdir", metavar="DIR", type=Path, default=TENSORBOARD_DIR, help="TensorBoard's folder")
     parser.add_argument("--preset", choices=PRESETS, help="settings to start from; default: compact")
-    parser.add_argument("--steps", type=int, metavar="N", help="optimizer steps in all; short for --set steps=N")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, metavar="N", help="optimizer steps in all; short for --set steps=N")
+    length.add_argument("--epochs", type=int, metavar="N", help="the same, counted in passes over the training photos")
+    parser.add_argument("--init-from", metavar="DIR", type=Path, help="checkpoint whose weights a new run starts from")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the layers' arithmetic; default: float32")
+    parser.add_argument(
+        "--strategy",
+        choices=("auto", "one", "mirrored", "multiworker"),
+        default="auto",
+        help="devices and machines to train on",
+    )
     parser.add_argument(
         "--perceptual",
         metavar="imagenet|off|FILE",
@@ -47,18 +67,22 @@ def main() -> int:
     arguments = parse_arguments()
     # TensorFlow takes seconds to load: not for --help.
     load_tensorflow()
-    directory = newest_run() if arguments.rl else arguments.r
-    config = configure(arguments, directory)
-    train_paths, test_paths = index_images(arguments, config)
-
     from perceptual import PerceptualLoss
+    from strategies import make_strategy
     from trainer import Trainer
 
+    directory = newest_run() if arguments.rl else arguments.r
+    strategy = make_strategy(arguments.strategy)
+    config = configure(arguments, directory)
+    train_paths, test_paths = index_images(arguments, config)
+    if arguments.epochs is not None:
+        config = config.replace(steps=max(1, arguments.epochs * len(train_paths) // config.batch_size))
     perceptual = None
     if config.perceptual_coeff:
-        perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights)
+        with strategy.scope():
+            perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights)
     name = arguments.name or directory.resolve().name
-    trainer = Trainer(config, directory, arguments.logdir / name, perceptual)
+    trainer = Trainer(config, directory, arguments.logdir / name, perceptual, strategy, arguments.init_from)
     start = int(trainer.step.numpy())
     if start >= config.steps:
         print(f"{directory}: all {config.steps} steps are done; train on with --steps N")
@@ -93,6 +117,8 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
     if resuming:
         from model import read_config
 
+        if arguments.init_from:
+            raise UsageError(f"{directory}: goes on with its own training state, so --init-from cannot be used")
         before, _ = read_config(directory)
         if arguments.preset and any(
             getattr(before, name) != getattr(PRESETS[arguments.preset], name) for name in ARCHITECTURE
@@ -104,6 +130,8 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
         config = before.override(arguments.set)
         if arguments.steps is not None:
             config = config.replace(steps=arguments.steps)
+        if arguments.precision:
+            config = config.replace(precision=arguments.precision)
         if arguments.perceptual == "off":
             config = config.replace(perceptual_coeff=0.0)
         elif arguments.perceptual:

@@ -1,9 +1,13 @@
-"""The training loop: the step, its two stages, checkpoints, validation, TensorBoard."""
+"""The training loop: steps, checkpoints, validation, and what can go wrong in days of it."""
 
 from __future__ import annotations
 
+import fcntl
 import math
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from settings import Config
@@ -13,16 +17,17 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-import losses
 from codec import Codec
 from data import training_dataset, validation_photos
-from errors import CompressGANError
+from errors import CompressGANError, os_reason
 from metrics import mean, mean_line, measure
-from model import CompressGAN, dtype_policy
-from network import build_discriminator
+from model import CompressGAN
 from perceptual import PerceptualLoss
+from photo import to_float
+from summaries import Summaries
+from train_step import TrainStep
 
-PICTURES = 4  # validation photos shown in TensorBoard
+BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
 
 
 class Trainer:
@@ -36,39 +41,39 @@ class Trainer:
         directory: checkpoint folder.
         log_directory: TensorBoard folder of this run.
         perceptual: the VGG19 term, or None where `perceptual_coeff` is 0.
+        strategy: how the replicas are spread; one device by default.
+        init_from: checkpoint folder whose weights a new run starts from.
 
     Raises:
-        CompressGANError: the training state does not fit the settings.
+        CompressGANError: the training state does not fit the settings, or `init_from` does not.
     """
 
-    def __init__(self, config: Config, directory: Path, log_directory: Path, perceptual: PerceptualLoss | None) -> None:
-        keras.utils.set_random_seed(config.seed)
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        log_directory: Path,
+        perceptual: PerceptualLoss | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+        init_from: Path | None = None,
+    ) -> None:
+        strategy = strategy or tf.distribute.get_strategy()
+        if config.batch_size % strategy.num_replicas_in_sync:
+            raise CompressGANError(
+                f"batch_size {config.batch_size} cannot be shared equally by {strategy.num_replicas_in_sync} devices"
+            )
+        resolver = strategy.cluster_resolver
+        # Every worker reads the checkpoint, one writes.
+        self._is_chief = resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
         self.config = config
         self.directory = directory
-        self.model = CompressGAN(config)
-        # A second model holds the averaged weights: the one that is validated, saved and used.
-        self.ema = CompressGAN(config)
-        self.ema.set_weights(self.model.get_weights())
-        with dtype_policy(config.precision):
-            self.discriminator = build_discriminator(config)
-        networks = (self.model.encoder, self.model.quantizer, self.model.generator)
-        self._variables = [variable for network in networks for variable in network.trainable_variables]
-        self.optimizer = self._optimizer(self._variables)
-        # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
-        self.prior_optimizer = self._optimizer(self.model.prior.trainable_variables)
-        self.discriminator_optimizer = self._optimizer(self.discriminator.trainable_variables)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._strategy = strategy
         self._perceptual = perceptual
-        self._writer = tf.summary.create_file_writer(str(log_directory))
-        state = tf.train.Checkpoint(
-            model=self.model,
-            ema=self.ema,
-            discriminator=self.discriminator,
-            optimizer=self.optimizer,
-            prior_optimizer=self.prior_optimizer,
-            discriminator_optimizer=self.discriminator_optimizer,
-            step=self.step,
-        )
+        keras.utils.set_random_seed(config.seed)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_score = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self.train_step = TrainStep(config, strategy, perceptual)
+        state = tf.train.Checkpoint(step=self.step, best_score=self.best_score, **self.train_step.trackables())
         self._manager = tf.train.CheckpointManager(state, str(directory / "training"), max_to_keep=2)
         if self._manager.latest_checkpoint:
             try:
@@ -77,156 +82,162 @@ class Trainer:
                 raise CompressGANError(
                     f"{self._manager.latest_checkpoint}: damaged, or not of these settings"
                 ) from None
+        elif init_from:
+            self.model.assign_from(init_from)
+            self.ema.assign_from(init_from)
+        self._summaries = Summaries(log_directory if self._is_chief else None)
 
-    def _optimizer(self, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(
-            beta_1=self.config.adam_beta_1, global_clipnorm=self.config.gradient_clip or None
-        )
-        if self.config.precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(variables)
-        return optimizer
+    @property
+    def model(self) -> CompressGAN:
+        """The model being trained."""
+        return self.train_step.model
+
+    @property
+    def ema(self) -> CompressGAN:
+        """The model of averaged weights, which inference uses."""
+        return self.train_step.ema
 
     def fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         """Trains from the current step to `config.steps`; on Ctrl-C saves, and raises KeyboardInterrupt again.
 
         Raises:
-            CompressGANError: a loss is not finite, or the checkpoint cannot be written.
+            CompressGANError: another run trains in the folder, a loss or gradient is not finite, a checkpoint cannot be
+                written, or a worker is gone.
         """
-        config = self.config
+        with _lock(self.directory / "training") if self._is_chief else nullcontext():
+            self._fit(train_paths, test_paths)
+
+    def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
-        photos = validation_photos(test_paths, config)
-        batches = iter(training_dataset(train_paths, config, start))
-        progress = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.1)
-        clock, clock_step = time.perf_counter(), start
+        if start:
+            self._save_for_inference()  # a kill may have come between the training state and these files
+        self._summaries.config(self.config, start)
+        photos = validation_photos(test_paths, self.config) if self._is_chief else []
+        # A log file gets a line now and then, a terminal a moving bar.
+        interval = 0.1 if sys.stderr.isatty() else 60
+        progress = tqdm(
+            total=self.config.steps,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=interval,
+            maxinterval=max(10, interval),
+            disable=not self._is_chief,
+        )
         try:
-            with self._writer.as_default(), progress:
-                for step in range(start + 1, config.steps + 1):
-                    terms = self._train_step(next(batches), step > config.adversarial_from)
-                    progress.update()
-                    if step % config.log_every == 0:
-                        now = time.perf_counter()
-                        speed = (step - clock_step) * config.batch_size / (now - clock)
-                        clock, clock_step = now, step
-                        self._log_step(step, terms, speed, progress)
-                    if step % config.save_every == 0:
-                        self.save()
-                    if photos and step % config.validate_every == 0:
-                        self._validate(step, photos, progress)
+            with progress:
+                self._loop(train_paths, photos, start, progress)
         except KeyboardInterrupt:
             self.save()
             raise
-        if start < config.steps:
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+            reason = str(error).splitlines()[0]
+            raise CompressGANError(f"another worker is gone; start all of them again to go on ({reason})") from None
+        if start < self.config.steps:
             self.save()
+
+    def _loop(self, train_paths: list[str], photos: list[np.ndarray], start: int, progress: tqdm) -> None:
+        config = self.config
+        dataset = self._strategy.distribute_datasets_from_function(
+            lambda context: training_dataset(train_paths, config, start, context)
+        )
+        batches = iter(dataset)
+        clock, clock_step = time.perf_counter(), start
+        for step in range(start, config.steps):
+            terms = {name: float(value) for name, value in self.train_step(next(batches), step).items()}
+            self._assert_finite(step + 1, terms)
+            step += 1
+            self.step.assign(step)
+            progress.set_postfix(
+                {"mse": f"{terms['distortion']:.5f}", "bpp": f"{terms['code_length']:.4f}"}, refresh=False
+            )
+            progress.update()
+            if step % config.log_every == 0:
+                now = time.perf_counter()
+                speed = (step - clock_step) * config.batch_size / (now - clock)
+                clock, clock_step = now, step
+                self._summaries.training(step, terms, float(self.train_step.optimizer.learning_rate), speed)
+            if step % config.save_every == 0:
+                self.save()
+            if photos and step % config.validate_every == 0:
+                self._validate(step, photos, progress)
+
+    def _assert_finite(self, step: int, terms: dict[str, float]) -> None:
+        # Loss scaling for float16 finds its scale by overflowing now and then, and skips those steps by itself.
+        scaled = self.config.precision == "mixed_float16"
+        for name, value in terms.items():
+            if not math.isfinite(value) and not (scaled and name.startswith("gradient_norm/")):
+                raise CompressGANError(
+                    f"step {step}: {name} is {value}; the last good checkpoint is kept in {self.directory}: "
+                    "go on from there with a lower learning rate, --set learning_rate=..."
+                )
 
     def save(self) -> None:
         """Writes the training state and the averaged weights for inference.
 
         Raises:
-            CompressGANError: the checkpoint folder cannot be written.
+            CompressGANError: the checkpoint folder cannot be written; the checkpoint before is kept.
         """
+        if not self._is_chief:
+            return
         try:
             self._manager.save(checkpoint_number=int(self.step.numpy()))
         except (tf.errors.OpError, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise CompressGANError(f"{self.directory}: the training state cannot be written ({reason})") from None
-        self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
-        self._writer.flush()
-
-    @tf.function
-    def _train_step(self, photos: tf.Tensor, adversarial: bool) -> dict[str, tf.Tensor]:
-        """One step on photos (B, H, W, 3) float32 in [-1, 1]; returns every loss term."""
-        config = self.config
-        self._set_learning_rates()
-        terms = dict.fromkeys(("adversarial", "perceptual", "feature_matching", "discriminator"), tf.constant(0.0))
-        # One forward pass of each network serves all losses.
-        with tf.GradientTape(persistent=True) as tape:
-            latents = self.model.encoder(photos, training=True)
-            reconstructions = self.model.generator(self.model.quantizer(latents), training=True)
-            symbols = self.model.quantizer.indices(latents)
-            logits = self.model.prior(symbols)
-            pixels = tf.size(photos) // 3
-            terms["code_length"] = losses.code_length(tf.one_hot(symbols, config.levels), logits, pixels)
-            soft = self.model.quantizer.assignments(latents)
-            terms["rate"] = losses.code_length(soft, tf.stop_gradient(logits), pixels)
-            prior_loss = self.prior_optimizer.scale_loss(terms["code_length"])
-            terms["distortion"] = losses.distortion(photos, reconstructions)
-            if self._perceptual:
-                terms["perceptual"] = self._perceptual(photos, reconstructions)
-            if adversarial:
-                real = self.discriminator(photos, training=True)
-                fake = self.discriminator(reconstructions, training=True)
-                terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
-                terms["feature_matching"] = losses.feature_matching(real, fake)
-                terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
-                discriminator_loss = self.discriminator_optimizer.scale_loss(terms["discriminator"])
-            # Rate costs only above the target, as in HiFiC (Mentzer et al., arXiv 2006.09965, section 3.3).
-            rate_coeff = config.rate_coeff * tf.cast(terms["code_length"] > config.rate_target, tf.float32)
-            terms["generator"] = (
-                config.distortion_coeff * terms["distortion"]
-                + rate_coeff * terms["rate"]
-                + config.perceptual_coeff * terms["perceptual"]
-                + config.adversarial_coeff * terms["adversarial"]
-                + config.feature_matching_coeff * terms["feature_matching"]
-            )
-            loss = self.optimizer.scale_loss(terms["generator"])
-        # Both gradients are taken before either network moves.
-        gradients = tape.gradient(loss, self._variables)
-        prior_gradients = tape.gradient(prior_loss, self.model.prior.trainable_variables)
-        if adversarial:
-            variables = self.discriminator.trainable_variables
-            self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, variables), variables)
-        self.optimizer.apply(gradients, self._variables)
-        self.prior_optimizer.apply(prior_gradients, self.model.prior.trainable_variables)
-        self._update_ema()
-        self.step.assign_add(1)
-        return terms
-
-    def _set_learning_rates(self) -> None:
-        """Linear warm-up, then a cosine down to a share of the rate."""
-        config = self.config
-        step = tf.cast(self.step, tf.float32)
-        warmup = tf.minimum(1.0, (step + 1) / max(1, config.warmup_steps))
-        done = tf.clip_by_value((step - config.warmup_steps) / max(1, config.steps - config.warmup_steps), 0.0, 1.0)
-        share = config.final_learning_rate_share
-        factor = warmup * (share + (1 - share) * 0.5 * (1 + tf.cos(math.pi * done)))
-        self.optimizer.learning_rate.assign(config.learning_rate * factor)
-        self.prior_optimizer.learning_rate.assign(config.prior_learning_rate * factor)
-        self.discriminator_optimizer.learning_rate.assign(config.discriminator_learning_rate * factor)
-
-    def _update_ema(self) -> None:
-        # Early on the average must forget faster than `ema_decay`, or it would hold the random start for long.
-        step = tf.cast(self.step, tf.float32)
-        decay = tf.minimum(self.config.ema_decay, (1 + step) / (10 + step))
-        for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
-            average.assign_sub((1 - decay) * (average - variable))
-
-    def _log_step(self, step: int, terms: dict[str, tf.Tensor], speed: float, progress: tqdm) -> None:
-        values = {name: float(value) for name, value in terms.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
             raise CompressGANError(
-                f"step {step}: the {bad[0]} loss is {values[bad[0]]}; the last good checkpoint is kept in "
-                f"{self.directory}: go on from there with a lower learning rate"
-            )
-        for name, value in values.items():
-            tf.summary.scalar(f"loss/{name}", value, step)
-        tf.summary.scalar("learning_rate", self.optimizer.learning_rate, step)
-        tf.summary.scalar("images_per_second", speed, step)
-        progress.set_postfix(mse=f"{values['distortion']:.5f}", bpp=f"{values['code_length']:.4f}")
+                f"{self.directory}: the training state cannot be written; the one before is kept ({reason})"
+            ) from None
+        self._save_for_inference()
+        self._summaries.flush()
+
+    def _save_for_inference(self) -> None:
+        if self._is_chief:
+            self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
 
     def _validate(self, step: int, photos: list[np.ndarray], progress: tqdm) -> None:
-        """Compresses whole photos with the averaged weights to real bytes, and logs what comes back."""
+        """Compresses whole photos with the averaged weights to real bytes, and logs what comes back.
+
+        The best checkpoint is the one with the least validation score: the loss without its adversarial terms.
+        """
+        config = self.config
         codec = Codec(self.ema, fingerprint=bytes(4))
         measured = [measure(codec, photo) for photo in photos]
         rows = [figures for figures, _, _ in measured]
-        for name in ("psnr", "ms_ssim", "bpp"):
-            tf.summary.scalar(f"validation/{name}", mean(rows, name), step)
-        for i, (photo, (_, _, reconstruction)) in enumerate(zip(photos[:PICTURES], measured, strict=False)):
-            picture = np.concatenate([photo, reconstruction], axis=1)
-            tf.summary.image(f"original_and_reconstruction/{i}", picture[np.newaxis], step)
+        reconstructions = [reconstruction for _, _, reconstruction in measured]
+        figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
+        pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
+        figures["score"] = config.rate_coeff * max(0.0, figures["bpp"] - config.rate_target)
+        figures["score"] += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
+        if self._perceptual:
+            figures["perceptual"] = float(np.mean([float(self._perceptual(x, y)) for x, y in pairs]))
+            figures["score"] += config.perceptual_coeff * figures["perceptual"]
+        best = figures["score"] < float(self.best_score.numpy())
+        figures["best"] = float(best)
         latents = np.concatenate([codec.latents(photo).ravel() for photo in photos])
-        tf.summary.histogram("latents", latents, step)
-        symbols = self.ema.quantizer.indices(latents)
-        tf.summary.histogram("symbols", symbols, step, buckets=self.config.levels)
-        progress.write(f"step {step}: {mean_line(rows)}")
+        symbols = self.ema.quantizer.indices(latents).numpy()
+        centers = self.ema.quantizer.centers.numpy()
+        self._summaries.validation(step, figures, photos, reconstructions, latents, symbols, centers)
+        if best:
+            self.best_score.assign(figures["score"])
+            self.ema.save_weights_for_inference(self.directory / BEST, step)
+        progress.write(f"step {step}: {mean_line(rows)}{', the best so far' if best else ''}")
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Keeps other processes from training in a folder.
+
+    Raises:
+        CompressGANError: another process trains there, or the folder cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / "lock").open("w")
+    except OSError as error:
+        raise CompressGANError(f"{directory}: cannot be written: {os_reason(error)}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CompressGANError(f"{directory.parent}: another run is training here") from None
+        yield

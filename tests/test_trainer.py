@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 from settings import Config
@@ -7,12 +9,13 @@ from settings import Config
 import numpy as np
 import pytest
 import tensorflow as tf
+from tqdm import tqdm
 
 from codec import Codec
-from data import find_images
+from data import find_images, validation_photos
 from errors import CompressGANError
-from model import read_config
-from trainer import Trainer
+from model import CompressGAN, read_config
+from trainer import Trainer, _lock
 
 
 @pytest.fixture
@@ -21,12 +24,13 @@ def paths(photos: Path) -> list[str]:
 
 
 def make_trainer(config: Config, folder: Path) -> Trainer:
-    return Trainer(config, folder, folder / "log", None)
+    return Trainer(config, folder, folder / "log")
 
 
 def weights(trainer: Trainer) -> list[np.ndarray]:
-    networks = (trainer.model, trainer.ema, trainer.discriminator)
-    optimizers = (trainer.optimizer, trainer.prior_optimizer, trainer.discriminator_optimizer)
+    trained = trainer.train_step
+    networks = (trained.model, trained.ema, trained.discriminator)
+    optimizers = (trained.optimizer, trained.prior_optimizer, trained.discriminator_optimizer)
     variables = [v for part in networks for v in part.weights] + [v for o in optimizers for v in o.variables]
     return [v.numpy() for v in variables]
 
@@ -57,58 +61,80 @@ def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]
         np.testing.assert_array_equal(a, b)
 
 
-def test_stages(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
-    trainer = make_trainer(tiny.replace(warmup_steps=0), tmp_path)
-    photos = tf.random.uniform((4, 64, 64, 3), -1, 1, seed=1)
-    before = [v.numpy() for v in trainer.discriminator.trainable_variables]
-    terms = trainer._train_step(photos, False)
-    assert float(terms["discriminator"]) == float(terms["adversarial"]) == 0
-    assert all((a == b).all() for a, b in zip(before, trainer.discriminator.trainable_variables, strict=True))
-    terms = trainer._train_step(photos, True)
-    assert min(float(terms[name]) for name in ("discriminator", "adversarial", "feature_matching")) > 0
-    assert not any((a == b).all() for a, b in zip(before, trainer.discriminator.trainable_variables, strict=True))
-    expected = (
-        tiny.distortion_coeff * terms["distortion"]
-        + tiny.adversarial_coeff * terms["adversarial"]
-        + tiny.feature_matching_coeff * terms["feature_matching"]
-    )
-    assert float(terms["generator"]) == pytest.approx(float(expected))
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
+    tmp_path: Path, tiny: Config, paths: list[str]
+) -> None:
+    config = tiny.replace(steps=20, save_every=3, validate_every=100, learning_rate=1e30, gradient_clip=0.0)
+    trainer = make_trainer(config.replace(learning_rate=1e-4, steps=6), tmp_path)
+    trainer.fit(paths, [])
+    good = weights(trainer)
+    del trainer
+    with pytest.raises(CompressGANError, match=r"step \d+: \w+.* is (nan|inf)"):
+        make_trainer(config, tmp_path).fit(paths, [])
+    again = make_trainer(config, tmp_path)
+    assert int(again.step) == 6
+    for a, b in zip(good, weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_rate_term(tmp_path: Path, tiny: Config) -> None:
-    """A rate term makes latents cheaper, but only while they cost more than the target."""
-    photos = tf.random.uniform((4, 64, 64, 3), -1, 1, seed=1)
-    lengths = {}
-    for name, target in (("free", 1.0), ("costly", 0.0)):
-        config = tiny.replace(rate_coeff=100.0, rate_target=target, learning_rate=3e-3, prior_learning_rate=0.02)
-        trainer = make_trainer(config, tmp_path / name)
-        for _ in range(50):
-            terms = trainer._train_step(photos, False)
-        lengths[name] = float(terms["code_length"])
-    assert lengths["costly"] < 0.8 * lengths["free"]
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    trainer = make_trainer(tiny, tmp_path)
+    with _lock(tmp_path / "training"), pytest.raises(CompressGANError, match="another run is training here"):
+        trainer.fit(paths, [])
+    assert int(trainer.step) == 0
 
 
-def test_training_learns(tmp_path: Path, tiny: Config) -> None:
-    config = tiny.replace(learning_rate=3e-3, steps=200, adversarial_from=200)
+def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    """A run that ends with a rate far too high keeps what it had before."""
+    config = tiny.replace(steps=30, adversarial_from=30, validate_every=10, learning_rate=3e-3, rate_coeff=1.0)
     trainer = make_trainer(config, tmp_path)
-    # A flat colour per photo: what any codec must learn first.
-    photos = tf.ones((4, 64, 64, 3)) * tf.random.uniform((4, 1, 1, 3), -1, 1, seed=1)
-    losses = [float(trainer._train_step(photos, False)["distortion"]) for _ in range(60)]
-    assert losses[-1] < 0.2 * losses[0]
-    assert all(np.isfinite(losses))
+    trainer.fit(paths, paths)
+    best = float(trainer.best_score)
+    assert np.isfinite(best)
+    kept = CompressGAN.load(tmp_path / "best").get_weights()
+    trainer.ema.generator.weights[-1].assign_add([5.0] * 48)
+    trainer._validate(40, validation_photos(paths, config), tqdm(disable=True))
+    assert float(trainer.best_score) == best
+    for a, b in zip(kept, CompressGAN.load(tmp_path / "best").get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-def test_learning_rate_warms_up_and_falls(tmp_path: Path, tiny: Config) -> None:
-    trainer = make_trainer(tiny.replace(steps=100, warmup_steps=10, final_learning_rate_share=0.1), tmp_path)
-    rates = []
-    for step in range(101):
-        trainer.step.assign(step)
-        trainer._set_learning_rates()
-        rates.append(float(trainer.optimizer.learning_rate) / tiny.learning_rate)
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[10] == max(rates) == pytest.approx(1.0)
-    assert rates[55] == pytest.approx(0.55, abs=0.01)
-    assert rates[100] == min(rates[10:]) == pytest.approx(0.1)
+def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, checkpoint: Path) -> None:
+    trainer = Trainer(tiny, tmp_path / "run", tmp_path / "log", init_from=checkpoint)
+    source = CompressGAN.load(checkpoint)
+    for model in (trainer.model, trainer.ema):
+        for a, b in zip(source.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    other = tiny.replace(latent_channels=6)
+    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape \(3, 3, 16, 4\), not"):
+        Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk can only be made by root")
+    try:
+        config = tiny.replace(steps=4, save_every=4, validate_every=100)
+        trainer = make_trainer(config, disk / "run")
+        trainer.fit(paths, [])
+        good = weights(trainer)
+        loaded = CompressGAN.load(disk / "run").get_weights()
+        free = shutil.disk_usage(disk).free
+        (disk / "ballast").write_bytes(bytes(free - 100_000))
+        trainer.config = config = config.replace(steps=8)
+        with pytest.raises(CompressGANError, match=r"cannot be written.*"):
+            trainer.fit(paths, [])
+        again = make_trainer(config, disk / "run")
+        assert int(again.step) == 4
+        for a, b in zip(good, weights(again), strict=True):
+            np.testing.assert_array_equal(a, b)
+        for a, b in zip(loaded, CompressGAN.load(disk / "run").get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_validation_logs_and_checkpoint_serves_inference(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -121,9 +147,10 @@ def test_validation_logs_and_checkpoint_serves_inference(tmp_path: Path, tiny: C
             kinds |= {value.metadata.plugin_data.plugin_name for value in event.summary.value}
     terms = ("generator", "distortion", "perceptual", "adversarial", "feature_matching", "discriminator")
     assert {f"loss/{name}" for name in terms} <= tags
-    assert {"validation/psnr", "validation/ms_ssim", "validation/bpp", "latents", "symbols"} <= tags
+    assert {f"validation/{name}" for name in ("psnr", "ms_ssim", "bpp", "score", "best")} <= tags
+    assert {"latents", "symbols", "symbols/entropy_bits", "centers/0", "gradient_norm/generator", "config"} <= tags
     assert "original_and_reconstruction/0" in tags
-    assert {"scalars", "images", "histograms"} <= kinds
+    assert {"scalars", "images", "histograms", "text", "hparams"} <= kinds
     assert read_config(tmp_path)[0] == config
     photo = np.zeros((30, 40, 3), np.uint8)
     codec = Codec.load(tmp_path)

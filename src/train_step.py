@@ -1,0 +1,175 @@
+"""One optimizer step: networks, losses, gradients, averaged weights; on one device, several, or several machines."""
+
+from __future__ import annotations
+
+import math
+
+from settings import Config
+
+import keras
+import tensorflow as tf
+
+import losses
+from model import CompressGAN, dtype_policy
+from network import build_discriminator
+from perceptual import PerceptualLoss
+
+Terms = dict[str, tf.Tensor]
+
+
+class TrainStep:
+    """What is trained, and how.
+
+    Each replica takes an equal share of the global batch. Losses are means over photos, so that gradients averaged over
+    the replicas are those of the whole batch.
+
+    Args:
+        config: the settings.
+        strategy: how the replicas are spread.
+        perceptual: the VGG19 term, or None where `perceptual_coeff` is 0.
+    """
+
+    def __init__(self, config: Config, strategy: tf.distribute.Strategy, perceptual: PerceptualLoss | None) -> None:
+        self.config = config
+        self._strategy = strategy
+        self._perceptual = perceptual
+        with strategy.scope():
+            self.model = CompressGAN(config)
+            # A second model holds the averaged weights: the one that is validated, saved and used.
+            self.ema = CompressGAN(config)
+            self.ema.set_weights(self.model.get_weights())
+            with dtype_policy(config.precision):
+                self.discriminator = build_discriminator(config)
+            networks = (self.model.encoder, self.model.quantizer, self.model.generator)
+            self._variables = [variable for network in networks for variable in network.trainable_variables]
+            self.optimizer = self._make_optimizer(self._variables)
+            # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
+            self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
+            self.discriminator_optimizer = self._make_optimizer(self.discriminator.trainable_variables)
+
+    def trackables(self) -> dict[str, object]:
+        """Returns everything that changes with a step, for tf.train.Checkpoint."""
+        return {
+            "model": self.model,
+            "ema": self.ema,
+            "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
+            "prior_optimizer": self.prior_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def _make_optimizer(self, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+        optimizer = keras.optimizers.Adam(beta_1=self.config.adam_beta_1)
+        if self.config.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(variables)
+        return optimizer
+
+    def __call__(self, photos: tf.Tensor, step: int) -> Terms:
+        """Trains on a batch.
+
+        Args:
+            photos: (B, H, W, 3) float32 in [-1, 1], as the strategy's dataset gives it.
+            step: how many steps came before.
+
+        Returns:
+            Every loss term and gradient norm, float32 scalars, means over the replicas.
+        """
+        config = self.config
+        factor = learning_rate_factor(config, step)
+        self.optimizer.learning_rate = config.learning_rate * factor
+        self.prior_optimizer.learning_rate = config.prior_learning_rate * factor
+        self.discriminator_optimizer.learning_rate = config.discriminator_learning_rate * factor
+        return self._distributed(
+            photos,
+            tf.constant(temperature(config, step)),
+            # Early on the average must forget faster than `ema_decay`, or it would hold the random start for long.
+            tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
+            perceptual=self._perceptual is not None and step >= config.perceptual_from,
+            adversarial=step >= config.adversarial_from,
+        )
+
+    @tf.function
+    def _distributed(
+        self, photos: tf.Tensor, temperature: tf.Tensor, decay: tf.Tensor, perceptual: bool, adversarial: bool
+    ) -> Terms:
+        terms = self._strategy.run(self._replica_step, (photos, temperature, perceptual, adversarial))
+        for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
+            average.assign_sub((1 - decay) * (average - variable))
+        return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
+
+    def _replica_step(self, photos: tf.Tensor, temperature: tf.Tensor, perceptual: bool, adversarial: bool) -> Terms:
+        config, model = self.config, self.model
+        replica = tf.distribute.get_replica_context()
+        names = ("adversarial", "perceptual", "feature_matching", "discriminator")
+        terms = dict.fromkeys(names, tf.constant(0.0))
+        # One forward pass of each network serves all losses.
+        with tf.GradientTape(persistent=True) as tape:
+            latents = model.encoder(photos, training=True)
+            reconstructions = model.generator(model.quantizer(latents, temperature), training=True)
+            symbols = model.quantizer.indices(latents)
+            logits = model.prior(symbols)
+            pixels = tf.size(photos) // 3
+            terms["code_length"] = losses.code_length(tf.one_hot(symbols, config.levels), logits, pixels)
+            soft = model.quantizer.assignments(latents, temperature)
+            terms["rate"] = losses.code_length(soft, tf.stop_gradient(logits), pixels)
+            terms["distortion"] = losses.distortion(photos, reconstructions)
+            if perceptual:
+                terms["perceptual"] = self._perceptual(photos, reconstructions)
+            if adversarial:
+                real = self.discriminator(photos, training=True)
+                fake = self.discriminator(reconstructions, training=True)
+                terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
+                terms["feature_matching"] = losses.feature_matching(real, fake)
+                terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
+            # Rate costs only above the target, as in HiFiC (Mentzer et al., arXiv 2006.09965, section 3.3).
+            code_length = replica.all_reduce("MEAN", terms["code_length"])
+            rate_coeff = config.rate_coeff * tf.cast(code_length > config.rate_target, tf.float32)
+            terms["generator"] = (
+                config.distortion_coeff * terms["distortion"]
+                + rate_coeff * terms["rate"]
+                + config.perceptual_coeff * terms["perceptual"]
+                + config.adversarial_coeff * terms["adversarial"]
+                + config.feature_matching_coeff * terms["feature_matching"]
+            )
+            trained = [
+                ("generator", "generator", self.optimizer, self._variables),
+                ("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables),
+            ]
+            if adversarial:
+                variables = self.discriminator.trainable_variables
+                trained.append(("discriminator", "discriminator", self.discriminator_optimizer, variables))
+            scaled = [optimizer.scale_loss(terms[loss]) for _, loss, optimizer, _ in trained]
+        # All gradients are taken before any network moves.
+        gradients = [tape.gradient(loss, variables) for loss, (*_, variables) in zip(scaled, trained, strict=True)]
+        for (name, _, optimizer, variables), own in zip(trained, gradients, strict=True):
+            terms[f"gradient_norm/{name}"] = self._apply(optimizer, own, variables)
+        return terms
+
+    def _apply(
+        self, optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
+    ) -> tf.Tensor:
+        """Applies the replicas' mean gradients, clipped together; returns their norm before clipping."""
+        replica = tf.distribute.get_replica_context()
+        scale = optimizer.scale_loss(tf.constant(1.0))
+        gradients = replica.all_reduce("MEAN", gradients)
+        norm = tf.linalg.global_norm(gradients)
+        if self.config.gradient_clip:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.config.gradient_clip * scale, norm)
+        # The optimizer adds up what the replicas give it.
+        optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], variables)
+        return norm / scale
+
+
+def learning_rate_factor(config: Config, step: int) -> float:
+    """Returns what the learning rates are multiplied with: linear warm-up, then a cosine down to a share."""
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    done = min(1.0, max(0.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)))
+    share = config.final_learning_rate_share
+    return warmup * (share + (1 - share) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def temperature(config: Config, step: int) -> float:
+    """Returns the temperature of the soft assignment, which falls geometrically from first to last step."""
+    done = min(1.0, step / config.steps)
+    return config.temperature * (config.final_temperature / config.temperature) ** done

@@ -1,0 +1,103 @@
+"""The same global batches give the same weights on one device, two devices and two machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, assert_one_error_line, run_cli
+
+STEPS = 20
+
+
+def start_training(folder: Path, photos: Path, *arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
+    command = [sys.executable, PROJECT / "src" / "train.py", "-r", folder / "run", "-path", photos, "--preset", "tiny"]
+    command += ["--steps", STEPS, "--index", folder / "index", "--logdir", folder / "log"]
+    command += [*arguments, "--set", "adversarial_from=10", "save_every=10", "validate_every=100"]
+    environment = dict(os.environ)
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    return subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+def cluster(index: int, ports: list[int]) -> dict:
+    return {
+        "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+        "task": {"type": "worker", "index": index},
+    }
+
+
+def free_ports() -> list[int]:
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("localhost", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def finish(*processes: subprocess.Popen) -> list[str]:
+    outputs = [process.communicate(timeout=280)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), outputs
+    return outputs
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    from model import CompressGAN
+
+    return CompressGAN.load(folder / "run").get_weights()
+
+
+@pytest.fixture(scope="module")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from conftest import make_photo
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(6):
+        Image.fromarray(make_photo(80, 90 + i, i)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_one_device(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    folder = tmp_path_factory.mktemp("one")
+    finish(start_training(folder, photo_folder, "--strategy", "one"))
+    return weights(folder)
+
+
+def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_two_devices(photo_folder: Path, on_one_device: list[np.ndarray], tmp_path: Path) -> None:
+    finish(start_training(tmp_path, photo_folder, "--strategy", "mirrored"))
+    assert_same(weights(tmp_path), on_one_device)
+
+
+def test_two_machines_and_the_loss_of_one(photo_folder: Path, on_one_device: list[np.ndarray], tmp_path: Path) -> None:
+    """Two workers, one of which is killed half-way; both started again go on and end where one device ends."""
+
+    def start(ports: list[int], *arguments: object) -> list[subprocess.Popen]:
+        return [start_training(tmp_path, photo_folder, *arguments, tf_config=cluster(i, ports)) for i in range(2)]
+
+    finish(*start(free_ports(), "--strategy", "multiworker", "--set", "steps=10"))
+    made = sorted(path.name for path in (tmp_path / "run" / "training").iterdir())
+    assert [name for name in made if name.endswith(".index")] == ["ckpt-10.index"]
+    finish(*start(free_ports()))
+    assert_same(weights(tmp_path), on_one_device)
+
+
+def test_multiworker_needs_tf_config(photo_folder: Path, tmp_path: Path) -> None:
+    result = run_cli("train.py", "-r", tmp_path / "run", "-path", photo_folder, "--strategy", "multiworker")
+    assert_one_error_line(result, "TF_CONFIG", code=2)

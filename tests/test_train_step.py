@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from settings import Config
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from train_step import TrainStep, learning_rate_factor, temperature
+
+
+def make_step(config: Config) -> TrainStep:
+    keras.utils.set_random_seed(0)
+    return TrainStep(config, tf.distribute.get_strategy(), None)
+
+
+def noise(batch: int = 4) -> tf.Tensor:
+    return tf.random.uniform((batch, 64, 64, 3), -1, 1, seed=1)
+
+
+def test_stages(tiny: Config) -> None:
+    train_step = make_step(tiny.replace(warmup_steps=0, adversarial_from=1, rate_coeff=0.5))
+    before = [v.numpy() for v in train_step.discriminator.trainable_variables]
+    terms = train_step(noise(), 0)
+    assert float(terms["discriminator"]) == float(terms["adversarial"]) == 0
+    assert all((a == b).all() for a, b in zip(before, train_step.discriminator.trainable_variables, strict=True))
+    terms = train_step(noise(), 1)
+    assert min(float(terms[name]) for name in ("discriminator", "adversarial", "feature_matching")) > 0
+    assert not any((a == b).all() for a, b in zip(before, train_step.discriminator.trainable_variables, strict=True))
+    expected = (
+        tiny.distortion_coeff * terms["distortion"]
+        + 0.5 * terms["rate"]
+        + tiny.adversarial_coeff * terms["adversarial"]
+        + tiny.feature_matching_coeff * terms["feature_matching"]
+    )
+    assert float(terms["generator"]) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_training_learns(tiny: Config, precision: str) -> None:
+    config = tiny.replace(learning_rate=3e-3, steps=200, adversarial_from=200, precision=precision)
+    train_step = make_step(config)
+    # A flat colour per photo: what any codec must learn first.
+    photos = tf.ones((4, 64, 64, 3)) * tf.random.uniform((4, 1, 1, 3), -1, 1, seed=1)
+    losses = [float(train_step(photos, step)["distortion"]) for step in range(60)]
+    assert losses[-1] < 0.2 * losses[0]
+    assert all(np.isfinite(losses))
+
+
+def test_the_prior_learns_what_the_latents_are(tiny: Config) -> None:
+    train_step = make_step(tiny.replace(prior_learning_rate=0.02, learning_rate=0.0))
+    photos = noise()
+    lengths = [float(train_step(photos, step)["code_length"]) for step in range(40)]
+    assert lengths[0] == pytest.approx(tiny.latent_channels * np.log2(5) / 256, rel=1e-4)
+    assert lengths[-1] < 0.7 * lengths[0]
+
+
+def test_rate_term(tiny: Config) -> None:
+    """A rate term makes latents cheaper, but only while they cost more than the target."""
+    lengths = {}
+    for name, target in (("free", 1.0), ("costly", 0.0)):
+        changes = {"learning_rate": 3e-3, "prior_learning_rate": 0.02}
+        train_step = make_step(tiny.replace(rate_coeff=100.0, rate_target=target, **changes))
+        for step in range(50):
+            terms = train_step(noise(), step)
+        lengths[name] = float(terms["code_length"])
+    assert lengths["costly"] < 0.8 * lengths["free"]
+
+
+def test_gradients_are_clipped_together(tiny: Config) -> None:
+    """Adam hides the gradient's size, so the clip is seen in its first moment: (1 - beta_1) times the gradient."""
+    config = tiny.replace(warmup_steps=0, gradient_clip=1e-3)
+    train_step = make_step(config)
+    norm = float(train_step(noise(), 0)["gradient_norm/generator"])
+    assert norm > 0.1
+    moments = [v.numpy() for v in train_step.optimizer.variables if "momentum" in v.path]
+    clipped = np.sqrt(sum(np.square(m).sum() for m in moments)) / (1 - config.adam_beta_1)
+    assert clipped == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    config = Config(steps=100, warmup_steps=10, final_learning_rate_share=0.1)
+    factors = [learning_rate_factor(config, step) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[10] == max(factors) == pytest.approx(1.0)
+    assert factors[55] == pytest.approx(0.55, abs=0.01)
+    assert factors[100] == min(factors[10:]) == pytest.approx(0.1)
+
+
+def test_temperature_is_annealed() -> None:
+    config = Config(steps=100, temperature=1.0, final_temperature=0.01)
+    assert [temperature(config, step) for step in (0, 50, 100)] == pytest.approx([1.0, 0.1, 0.01])
