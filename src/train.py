@@ -58,7 +58,12 @@ def parse_arguments() -> argparse.Namespace:
         help="VGG19 weights: downloaded by Keras (default), no perceptual loss, or a Keras .h5 file",
     )
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", nargs="+", default=[], help="change any setting of config.py, e.g. batch_size=8"
+        "--set",
+        metavar="NAME=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="change any setting of config.py, e.g. batch_size=8",
     )
     return parser.parse_args()
 

@@ -25,7 +25,7 @@ from model import CompressGAN
 from perceptual import PerceptualLoss
 from photo import to_float
 from summaries import Summaries
-from train_step import TrainStep
+from train_step import TrainStep, learning_rate_factor
 
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
 
@@ -130,9 +130,10 @@ class Trainer:
         except KeyboardInterrupt:
             self.save()
             raise
-        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
-            reason = str(error).splitlines()[0]
-            raise CompressGANError(f"another worker is gone; start all of them again to go on ({reason})") from None
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError):
+            if self._strategy.num_replicas_in_sync == 1:
+                raise
+            raise CompressGANError("another worker is gone; start all of them again to go on") from None
         if start < self.config.steps:
             self.save()
 
@@ -156,7 +157,8 @@ class Trainer:
                 now = time.perf_counter()
                 speed = (step - clock_step) * config.batch_size / (now - clock)
                 clock, clock_step = now, step
-                self._summaries.training(step, terms, float(self.train_step.optimizer.learning_rate), speed)
+                learning_rate = config.learning_rate * learning_rate_factor(config, step - 1)
+                self._summaries.training(step, terms, learning_rate, speed)
             if step % config.save_every == 0:
                 self.save()
             if photos and step % config.validate_every == 0:

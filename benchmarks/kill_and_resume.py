@@ -1,0 +1,78 @@
+"""Kills a training run with SIGKILL at random moments, resumes it each time, and compares it with one left alone.
+
+python benchmarks/kill_and_resume.py --kills 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT / "src"))
+
+from settings import load_tensorflow
+
+from errors import CompressGANError, run
+
+
+def start(folder: Path, steps: int) -> subprocess.Popen:
+    command = [sys.executable, PROJECT / "src" / "train.py", "-r", folder, "-path", PROJECT / "data" / "example"]
+    command += ["--preset", "tiny"] if not (folder / "training" / "checkpoint").exists() else []
+    command += ["--steps", steps, "--index", folder, "--logdir", folder / "log", "--strategy", "one"]
+    command += ["--set", f"adversarial_from={steps // 2}", "save_every=7", "validate_every=50"]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def saved_step(folder: Path) -> int:
+    state = folder / "training" / "checkpoint"
+    return int(state.read_text().split("ckpt-")[1].split('"')[0]) if state.exists() else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    load_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        alone, killed = Path(temporary) / "alone", Path(temporary) / "killed"
+        if start(alone, arguments.steps).wait():
+            raise CompressGANError("the run left alone failed")
+        kills = 0
+        while kills < arguments.kills and saved_step(killed) < arguments.steps:
+            process = start(killed, arguments.steps)
+            try:
+                process.wait(timeout=rng.uniform(3, 15))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+                print(f"killed {kills} times, the last checkpoint is of step {saved_step(killed)}", flush=True)
+        if start(killed, arguments.steps).wait():
+            raise CompressGANError("the run could not go on")
+        readers = [tf.train.load_checkpoint(str(folder / "training")) for folder in (alone, killed)]
+        names = sorted(readers[0].get_variable_to_shape_map())
+        if names != sorted(readers[1].get_variable_to_shape_map()):
+            raise CompressGANError("the training states hold different variables")
+        for name in names:
+            if name == "_CHECKPOINTABLE_OBJECT_GRAPH":
+                continue
+            a, b = (reader.get_tensor(name) for reader in readers)
+            if not np.array_equal(a, b):
+                raise CompressGANError(f"{name} differs")
+    print(f"killed {kills} times in {arguments.steps} steps: all {len(names)} variables are equal bit for bit")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
