@@ -12,12 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from settings import load_tensorflow
 
 from errors import CompressGANError, run
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 def start(folder: Path, steps: int) -> subprocess.Popen:

@@ -1,0 +1,142 @@
+"""Measures training: images a second, waiting for data, arithmetic against this machine's convolution peak, memory.
+
+python benchmarks/train_throughput.py -path photos
+python benchmarks/train_throughput.py -path photos --cases compact-128-float32 paper-256-float32
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from settings import PRECISIONS, PRESETS, load_tensorflow
+
+from errors import run
+
+PIXELS_A_STEP = {"compact": 32 * 128**2, "paper": 4 * 256**2, "tiny": 4 * 64**2}
+CASES = [
+    *(f"compact-{size}-{precision}" for size in (128, 256) for precision in PRECISIONS[:2]),
+    *(f"paper-256-{precision}" for precision in PRECISIONS[:2]),
+]
+
+
+def conv_flops(network, photos) -> int:
+    """Returns the floating-point operations of the convolutions of one forward pass."""
+    import keras
+
+    convs = [
+        layer for layer in network.layers if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
+    ]
+    outputs = keras.Model(network.inputs, [[layer.input, layer.output] for layer in convs])(photos)
+    total = 0
+    for layer, (x, y) in zip(convs, outputs, strict=True):
+        height, width, *_ = layer.kernel.shape
+        # A transposed convolution has one product for every input position, a plain one for every output position.
+        positions = x if isinstance(layer, keras.layers.Conv2DTranspose) else y
+        batch, rows, columns, _ = positions.shape
+        total += 2 * batch * rows * columns * height * width * x.shape[-1] * y.shape[-1]
+    return total
+
+
+def conv_peak(precision: str) -> float:
+    """Returns the fastest 3x3 convolution's operations per second, forward and backward."""
+    import tensorflow as tf
+
+    dtype = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}[precision]
+    best = 0.0
+    for size, width in ((32, 128), (32, 192), (64, 192), (64, 256), (16, 512)):
+        x = tf.cast(tf.random.normal((8, size, size, width)), dtype)
+        kernel = tf.cast(tf.random.normal((3, 3, width, width)), dtype)
+
+        @tf.function
+        def step(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                y = tf.nn.conv2d(x, kernel, 1, "SAME")
+            return tape.gradient(y, [x, kernel])
+
+        step(x, kernel)
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            step(x, kernel)[1].numpy()
+            seconds.append(time.perf_counter() - start)
+        best = max(best, 3 * 2 * 8 * size * size * 9 * width * width / min(seconds))
+    return best
+
+
+def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> None:
+    """Trains some steps of both stages on real photos, and puts table rows into the queue."""
+    load_tensorflow()
+    import tensorflow as tf
+
+    from data import find_images, training_dataset
+    from train_step import TrainStep
+
+    preset, size, precision = case.split("-")
+    config = PRESETS[preset].replace(
+        crop_size=int(size),
+        batch_size=max(1, PIXELS_A_STEP[preset] // int(size) ** 2),
+        precision=precision,
+        perceptual_coeff=0.0,
+        adversarial_from=steps + 1,
+    )
+    peak = conv_peak(precision)
+    train_step = TrainStep(config, tf.distribute.get_strategy(), None)
+    batches = iter(training_dataset([str(path) for path in find_images([path])[0]], config, 0))
+    photos = next(batches)
+    latents = train_step.model.encoder(photos)
+    codec = conv_flops(train_step.model.encoder, photos) + conv_flops(train_step.model.generator, latents)
+    discriminator = conv_flops(train_step.discriminator, photos)
+    # Backward costs as much as forward twice, to weights and to inputs. The discriminator sees two batches, takes both
+    # gradients of both, and hands one of them on to the generator.
+    for stage, flops in (("distortion", 3 * codec), ("adversarial", 3 * codec + 7 * discriminator)):
+        first = 0 if stage == "distortion" else config.adversarial_from
+        train_step(photos, first)  # traces
+        waiting, start = 0.0, time.perf_counter()
+        for step in range(first, first + steps):
+            asked = time.perf_counter()
+            photos = next(batches)
+            waiting += time.perf_counter() - asked
+            float(train_step(photos, step)["distortion"])
+        seconds = time.perf_counter() - start
+        rate = steps * flops / (seconds - waiting)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        queue.put(
+            f"| {preset:7} | {size:>4} | {precision:14} | {stage:11} | {config.batch_size:5} "
+            f"| {steps * config.batch_size / seconds:8.1f} | {waiting / seconds:7.1%} "
+            f"| {rate / 1e9:7.0f} | {peak / 1e9:5.0f} | {rate / peak:6.0%} | {memory:6.1f} |"
+        )
+    queue.put(None)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
+    parser.add_argument("--cases", nargs="+", default=CASES, metavar="PRESET-CROP-PRECISION", help=", ".join(CASES))
+    parser.add_argument("--steps", type=int, default=20, help="steps to time")
+    arguments = parser.parse_args()
+    columns = ("preset ", "crop", "precision     ", "stage      ", "batch", "images/s", "waiting", "GFLOP/s", " peak")
+    columns = (*columns, " share", "   GiB")
+    print(f"| {' | '.join(columns)} |")
+    print(f"|{'|'.join('-' * (len(column) + 2) for column in columns)}|")
+    spawn = multiprocessing.get_context("spawn")  # each case alone in its process, so that its memory is its own
+    for case in arguments.cases:
+        queue = spawn.Queue()
+        steps = arguments.steps if case.startswith(("compact", "tiny")) else 1
+        process = spawn.Process(target=measure, args=(case, arguments.path, steps, queue))
+        process.start()
+        for row in iter(queue.get, None):
+            print(row, flush=True)
+        process.join()
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
