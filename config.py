@@ -62,7 +62,7 @@ class Config:
     adversarial_coeff: float = 0.02  # weight of the adversarial term
     distortion_coeff: float = 12.0  # weight of the MSE on [-1, 1]
     rate_coeff: float = 0.0  # weight of the latents' code length, bits per pixel (the paper's beta, 0 there)
-    rate_target: float = 0.0  # bits per pixel of the training crops up to which the rate costs nothing
+    rate_target: float = 0.0  # bits per pixel that the weight is slowly adapted to reach; 0: it stays as it is
     perceptual_coeff: float = 0.2  # weight of the VGG19 feature distance; 0: VGG19 is not loaded
     feature_matching_coeff: float = 0.2  # weight of the L1 between discriminator features of x and of G(x)
     vgg19_weights: str = "imagenet"  # "imagenet" as Keras downloads them, or the name of the file given to --perceptual

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from errors import CompressGANError, os_reason, warn
-from files import files_under, replacing
+from files import files_under, replacing_h5
 from photo import is_image, read_photo
 
 TRAIN_INDEX, TEST_INDEX = "paths_train.h5", "paths_test.h5"
@@ -56,7 +56,7 @@ def write_index(path: Path, images: list[Path]) -> None:
     Raises:
         CompressGANError: the file cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_h5(path) as file:
         file.create_dataset("path", data=[str(image) for image in images], dtype=h5py.string_dtype("utf-8"))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import h5py
 
 from errors import CompressGANError, os_reason
 
@@ -80,3 +83,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def replacing_h5(path: Path) -> Iterator[h5py.File]:
+    """Yields an empty HDF5 file in memory, and writes it like `replacing` after the block has succeeded.
+
+    The HDF5 library itself crashes the process when a disk is full.
+
+    Raises:
+        CompressGANError: as `replacing`.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        yield file
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from entropy_model import ContextPrior
 from errors import CompressGANError, os_reason
-from files import replacing
+from files import replacing, replacing_h5
 from network import build_encoder, build_generator
 from quantizer import Quantizer
 
@@ -86,7 +86,7 @@ class CompressGAN(keras.Model):
             CompressGANError: the folder cannot be written.
         """
         arrays = self.named_arrays()
-        with replacing(directory / WEIGHTS_FILE) as temporary, h5py.File(temporary, "w") as file:
+        with replacing_h5(directory / WEIGHTS_FILE) as file:
             for name, array in arrays.items():
                 file.create_dataset(name, data=array, compression="gzip", shuffle=True)
         description = {

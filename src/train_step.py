@@ -16,6 +16,8 @@ from perceptual import PerceptualLoss
 
 Terms = dict[str, tf.Tensor]
 
+_RATE_CONTROL = 0.002  # change of the rate weight's logarithm in a step, times the rate's relative excess
+
 
 class TrainStep:
     """What is trained, and how.
@@ -46,6 +48,7 @@ class TrainStep:
             # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
             self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
             self.discriminator_optimizer = self._make_optimizer(self.discriminator.trainable_variables)
+            self.rate_coeff = tf.Variable(config.rate_coeff, trainable=False, name="rate_coeff")
 
     def trackables(self) -> dict[str, object]:
         """Returns everything that changes with a step, for tf.train.Checkpoint."""
@@ -56,6 +59,7 @@ class TrainStep:
             "optimizer": self.optimizer,
             "prior_optimizer": self.prior_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "rate_coeff": self.rate_coeff,
         }
 
     def _make_optimizer(self, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
@@ -96,11 +100,16 @@ class TrainStep:
         terms = self._strategy.run(self._replica_step, (photos, temperature, perceptual, adversarial))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
-        return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
+        terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
+        terms["rate_coeff"] = self.rate_coeff + 0.0
+        if self.config.rate_target:
+            # One weight for all photos, which follows the target slowly: busy photos may have more than plain ones.
+            excess = tf.clip_by_value(terms["code_length"] / self.config.rate_target - 1.0, -0.5, 0.5)
+            self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
+        return terms
 
     def _replica_step(self, photos: tf.Tensor, temperature: tf.Tensor, perceptual: bool, adversarial: bool) -> Terms:
         config, model = self.config, self.model
-        replica = tf.distribute.get_replica_context()
         names = ("adversarial", "perceptual", "feature_matching", "discriminator")
         terms = dict.fromkeys(names, tf.constant(0.0))
         # One forward pass of each network serves all losses.
@@ -122,12 +131,9 @@ class TrainStep:
                 terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
-            # Rate costs only above the target, as in HiFiC (Mentzer et al., arXiv 2006.09965, section 3.3).
-            code_length = replica.all_reduce("MEAN", terms["code_length"])
-            rate_coeff = config.rate_coeff * tf.cast(code_length > config.rate_target, tf.float32)
             terms["generator"] = (
                 config.distortion_coeff * terms["distortion"]
-                + rate_coeff * terms["rate"]
+                + self.rate_coeff * terms["rate"]
                 + config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]

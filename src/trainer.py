@@ -208,7 +208,7 @@ class Trainer:
         reconstructions = [reconstruction for _, _, reconstruction in measured]
         figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
         pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
-        figures["score"] = config.rate_coeff * max(0.0, figures["bpp"] - config.rate_target)
+        figures["score"] = float(self.train_step.rate_coeff.numpy()) * figures["bpp"]
         figures["score"] += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
         if self._perceptual:
             figures["perceptual"] = float(np.mean([float(self._perceptual(x, y)) for x, y in pairs]))

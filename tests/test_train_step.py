@@ -57,15 +57,21 @@ def test_the_prior_learns_what_the_latents_are(tiny: Config) -> None:
 
 
 def test_rate_term(tiny: Config) -> None:
-    """A rate term makes latents cheaper, but only while they cost more than the target."""
     lengths = {}
-    for name, target in (("free", 1.0), ("costly", 0.0)):
-        changes = {"learning_rate": 3e-3, "prior_learning_rate": 0.02}
-        train_step = make_step(tiny.replace(rate_coeff=100.0, rate_target=target, **changes))
+    for coeff in (0.0, 100.0):
+        train_step = make_step(tiny.replace(rate_coeff=coeff, learning_rate=3e-3, prior_learning_rate=0.02))
         for step in range(50):
             terms = train_step(noise(), step)
-        lengths[name] = float(terms["code_length"])
-    assert lengths["costly"] < 0.8 * lengths["free"]
+        lengths[coeff] = float(terms["code_length"])
+    assert lengths[100.0] < 0.8 * lengths[0.0]
+
+
+def test_the_weight_of_the_rate_follows_the_target(tiny: Config) -> None:
+    for target, direction in ((1.0, -1), (0.001, 1)):
+        train_step = make_step(tiny.replace(rate_coeff=2.0, rate_target=target))
+        weights = [float(train_step(noise(), step)["rate_coeff"]) for step in range(5)]
+        assert weights[0] == 2.0
+        assert all(np.diff(weights) * direction > 0)
 
 
 def test_gradients_are_clipped_together(tiny: Config) -> None:
