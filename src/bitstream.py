@@ -21,13 +21,14 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from settings import MAX_PIXELS
+
 from arithmetic_coder import CODERS
 from errors import CompressGANError
 
 MAGIC = b"CGN"
 FORMAT_VERSION = 1
 MAX_SIDE = 2**20 - 1
-MAX_PIXELS = 2**28  # of a photo; a larger claim is refused before memory is taken
 
 
 class BitstreamError(CompressGANError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+from settings import MAX_PIXELS
+
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from errors import CompressGANError, os_reason
 from files import replacing
@@ -14,9 +17,13 @@ from files import replacing
 # A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm")
 
+# Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
+# `read_photo` has its own, that of the .bin format.
+Image.MAX_IMAGE_PIXELS = None
+
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
-    """Reads a photo as (H, W, 3) uint8 RGB: upright by its EXIF data, transparency on white, the first frame.
+    """Reads a photo as (H, W, 3) uint8 sRGB: upright by its EXIF data, transparency on white, the first frame.
 
     Args:
         path: file in any format that Pillow reads.
@@ -29,17 +36,37 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
                 note("only the first frame of an animated or many-page image is used")
+            if image.width * image.height > MAX_PIXELS:
+                raise CompressGANError(f"{path}: {image.width} x {image.height} is more than 2^28 pixels")
             image.load()
-            return np.asarray(_to_rgb(ImageOps.exif_transpose(image), note))
+            return np.asarray(_to_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"), note))
     except UnidentifiedImageError:
         raise CompressGANError(f"{path}: not an image that can be read") from None
-    except Image.DecompressionBombError:
-        raise CompressGANError(f"{path}: too many pixels") from None
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{path}: {reason}") from None
     except (ValueError, SyntaxError, EOFError) as error:  # Pillow's readers raise these on damaged files.
         raise CompressGANError(f"{path}: damaged image ({error})") from None
+
+
+def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
+    """Converts to RGB, and from the colours of an embedded profile to sRGB."""
+    if not icc_profile:
+        return _to_rgb(image, note)
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        space = profile.profile.xcolor_space.strip()
+        if space == "RGB" or image.mode not in ("CMYK", "L"):
+            image = _to_rgb(image, note)
+        if space != {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}[image.mode]:
+            raise ImageCms.PyCMSError("profile of another colour space")
+        # A photo that already is sRGB must not change by rounding.
+        if "srgb" in (profile.profile.profile_description or "").lower():
+            return image
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        note("its colour profile cannot be used and is left out")
+        return _to_rgb(image, note)
 
 
 def _to_rgb(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
@@ -61,7 +88,7 @@ def is_image(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, EOFError):
         return False
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_photo
-from PIL import Image
+from PIL import Image, ImageCms
 
 from errors import CompressGANError
 from photo import is_image, read_photo, to_float, to_uint8
@@ -98,3 +98,38 @@ def test_every_8_bit_value_survives_the_float_range() -> None:
     values = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(to_uint8(to_float(values)), values)
     np.testing.assert_array_equal(to_uint8(np.array([-3.0, 3.0])), [0, 255])
+
+
+def wide_gamut_profile() -> bytes:
+    """A profile like Display P3's would need a file; LCMS can make Lab and XYZ ones, and sRGB to be altered."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # Swaps the tags of red and green, so that the conversion swaps the channels.
+    red, green = data.find(b"rXYZ"), data.find(b"gXYZ")
+    data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(data).replace(b"s\0R\0G\0B", b"o\0t\0h\0e").replace(b"sRGB", b"othe")
+
+
+def test_colour_profiles_are_converted_to_srgb(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8), (200, 40, 90))
+    image.save(tmp_path / "other.png", icc_profile=wide_gamut_profile())
+    np.testing.assert_allclose(read_photo(tmp_path / "other.png")[0, 0], (40, 200, 90), atol=2)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "srgb.png", icc_profile=srgb)
+    np.testing.assert_array_equal(read_photo(tmp_path / "srgb.png")[0, 0], (200, 40, 90))
+
+
+@pytest.mark.parametrize("profile", [b"nonsense", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()])
+def test_unusable_colour_profiles_are_said(tmp_path: Path, profile: bytes) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png", icc_profile=profile)
+    notes: list[str] = []
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.png", notes.append), PHOTO)
+    assert notes == ["its colour profile cannot be used and is left out"]
+
+
+def test_too_many_pixels(tmp_path: Path) -> None:
+    """A file of a few hundred bytes that claims billions of pixels is refused before memory is taken."""
+    for width, height in ((20_000, 20_000), (100_000, 100_000)):
+        header = b"P6 %d %d 255\n" % (width, height)
+        (tmp_path / "bomb.ppm").write_bytes(header + bytes(100))
+        with pytest.raises(CompressGANError, match=r"more than 2\^28 pixels"):
+            read_photo(tmp_path / "bomb.ppm")
