@@ -10,6 +10,7 @@ photo = codec.decompress(data)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from settings import STRIDE
@@ -18,8 +19,13 @@ import numpy as np
 
 import arithmetic_coder
 from bitstream import Bitstream, BitstreamError
+from errors import CompressGANError
 from model import CompressGAN
 from photo import to_float, to_uint8
+from tiling import bytes_per_position, encoder_halo, generator_halo, run_in_tiles
+
+DEFAULT_MEMORY = 2**30
+MIN_TILE = 8  # latent positions a side; smaller ones would be nearly all halo
 
 
 class Codec:
@@ -28,23 +34,25 @@ class Codec:
     Args:
         model: the networks.
         fingerprint: 4 bytes written into every file and compared when decoding; the model's own by default.
+        memory: bytes that the networks may take, about; larger photos are worked on in tiles, with the same result.
     """
 
-    def __init__(self, model: CompressGAN, fingerprint: bytes | None = None) -> None:
+    def __init__(self, model: CompressGAN, fingerprint: bytes | None = None, memory: int = DEFAULT_MEMORY) -> None:
         self._model = model
         self._config = model.config
         self.levels = model.config.levels
         self.prior = model.prior.integers()
         self._fingerprint = model.fingerprint() if fingerprint is None else fingerprint
+        self._positions = memory // bytes_per_position(model.config)
 
     @classmethod
-    def load(cls, checkpoint: str | Path) -> Codec:
-        """Loads the model of a checkpoint folder.
+    def load(cls, checkpoint: str | Path, memory: int = DEFAULT_MEMORY) -> Codec:
+        """Loads the model of a checkpoint folder; `memory` as in the constructor.
 
         Raises:
             CompressGANError: the checkpoint is missing or damaged.
         """
-        return cls(CompressGAN.load(Path(checkpoint)))
+        return cls(CompressGAN.load(Path(checkpoint)), memory=memory)
 
     @property
     def bound(self) -> float:
@@ -70,7 +78,11 @@ class Codec:
         """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8."""
         height, width = photo.shape[:2]
         padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
-        return self._model.photo_to_latents(to_float(padded)[np.newaxis])[0].numpy()
+
+        def encoder(pixels: np.ndarray) -> np.ndarray:
+            return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
+
+        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
 
     def decompress(self, data: bytes) -> np.ndarray:
         """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.
@@ -79,8 +91,27 @@ class Codec:
             BitstreamError: not a whole, unaltered `.bin` of this model.
         """
         stream = Bitstream.from_bytes(data)
-        photo = self._model.indices_to_photo(self.decompress_symbols(data)[np.newaxis])[0].numpy()
-        return to_uint8(photo[: stream.height, : stream.width])
+
+        def generator(symbols: np.ndarray) -> np.ndarray:
+            return to_uint8(self._model.indices_to_photo(symbols[np.newaxis])[0].numpy())
+
+        photo = self._run(generator, self.decompress_symbols(data), (1, STRIDE), generator_halo(self._config))
+        return photo[: stream.height, : stream.width]
+
+    def _run(
+        self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
+    ) -> np.ndarray:
+        """Runs a network on the whole of `x` where memory allows, else in tiles."""
+        rows, columns = x.shape[0] // block[0], x.shape[1] // block[0]
+        if rows * columns <= self._positions:
+            return network(x)
+        if self._config.norm == "instance":
+            raise CompressGANError(
+                f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed, and a model with instance "
+                "norm cannot work in tiles, since its norm depends on the whole photo: allow more with --memory"
+            )
+        side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
+        return run_in_tiles(network, x, block, halo, side)
 
     def decompress_symbols(self, data: bytes) -> np.ndarray:
         """Decodes the quantized latents alone, (ceil(H / 16), ceil(W / 16), C) int32.

@@ -10,16 +10,21 @@ python src/inference.py -r checkpoints/mine ...        # with another model than
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from settings import DEFAULT_CHECKPOINT, load_tensorflow
 
+import numpy as np
+from tqdm import tqdm
+
 from arithmetic_coder import CODERS
 from bitstream import BitstreamError
-from errors import CompressGANError, os_reason, report, run, warn
+from errors import CompressGANError, UsageError, os_reason, report, run, warn
 from files import files_under, make_folder, output_stems, replacing
 from photo import SUFFIXES, is_image, read_photo, write_png
+from pipeline import overlapped
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,6 +34,9 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
     parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
+    parser.add_argument(
+        "--memory", metavar="GIB", type=float, default=1.0, help="what the networks may take; default: %(default)s GiB"
+    )
     parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder, recorded in the .bin")
     return parser.parse_args()
 
@@ -39,13 +47,15 @@ def main() -> int:
         jobs = find(arguments.path, arguments.o, "images", lambda p: p.suffix.lower() in SUFFIXES or is_image(p))
     else:
         jobs = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
+    if not arguments.memory > 0:
+        raise UsageError("--memory needs a number of GiB above 0")
     make_folder(arguments.o)
 
     # TensorFlow takes seconds to load: only once the command line is known to be sound.
     load_tensorflow()
     from codec import Codec
 
-    codec = Codec.load(arguments.r)
+    codec = Codec.load(arguments.r, int(arguments.memory * 2**30))
     if arguments.path:
         return compress(codec, jobs, arguments)
     return decompress(codec, jobs)
@@ -69,53 +79,77 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
 
 def compress(codec, jobs: dict[Path, Path], arguments: argparse.Namespace) -> int:
     """Compresses the photos, prints and writes their figures, and returns the exit code."""
-    from metrics import mean_line, measure
+    from metrics import Figures, compare, mean_line
     from report import write_comparison, write_summary
 
     root = arguments.path if arguments.path.is_dir() else arguments.path.parent
-    rows, notes = [], set()
+    noted = set()
 
-    def note(text: str) -> None:
-        if text not in notes:
-            notes.add(text)
-            warn(f"{file}: {text} (said once)")
+    def read(file: Path) -> tuple[Path, np.ndarray]:
+        def note(text: str) -> None:
+            if text not in noted:
+                noted.add(text)
+                warn(f"{file}: {text} (said once)")
 
-    for file, stem in jobs.items():
-        try:
-            photo = read_photo(file, note)
-            figures, data, reconstruction = measure(codec, photo, str(file.relative_to(root)), arguments.coder)
-            with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
-                temporary.write_bytes(data)
-            write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
-            write_comparison(stem.with_name(f"{stem.name}_comparison.png"), photo, reconstruction, figures)
-            rows.append(figures)
-            print(figures.line(), flush=True)
-        except CompressGANError as error:
-            report(error)
+        return file, read_photo(file, note)
+
+    def work(job: tuple[Path, np.ndarray]) -> tuple[Path, np.ndarray, bytes, np.ndarray]:
+        file, photo = job
+        data = codec.compress(photo, arguments.coder)
+        return file, photo, data, codec.decompress(data)
+
+    def write(job: tuple[Path, np.ndarray, bytes, np.ndarray]) -> Figures:
+        file, photo, data, reconstruction = job
+        figures = compare(codec, photo, data, reconstruction, str(file.relative_to(root)))
+        stem = jobs[file]
+        with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
+            temporary.write_bytes(data)
+        write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
+        write_comparison(stem.with_name(f"{stem.name}_comparison.png"), photo, reconstruction, figures)
+        return figures
+
+    rows = run_all(jobs, (read, 1), (work, 1), (write, 2))
     if rows:
         write_summary(arguments.o / "summary.csv", rows)
         print(mean_line(rows))
     return finish(len(jobs) - len(rows), len(jobs))
 
 
+def run_all(jobs: dict[Path, Path], *stages: tuple[Callable, int]) -> list:
+    """Sends the files through the stages; prints each result, or in one line what is wrong with the file."""
+    results = []
+    with tqdm(total=len(jobs), unit="file", disable=len(jobs) == 1 or not sys.stderr.isatty()) as progress:
+        for _, future in overlapped(jobs, *stages):
+            try:
+                results.append(future.result())
+                progress.write(str(results[-1]), file=sys.stdout)
+                sys.stdout.flush()
+            except CompressGANError as error:
+                with progress.external_write_mode():
+                    report(error)
+            progress.update()
+    return results
+
+
 def decompress(codec, jobs: dict[Path, Path]) -> int:
     """Reconstructs photos from the .bin files, and returns the exit code."""
-    done = 0
-    for file, stem in jobs.items():
+
+    def work(file: Path) -> tuple[Path, np.ndarray]:
         try:
-            try:
-                photo = codec.decompress(file.read_bytes())
-            except BitstreamError as error:
-                raise CompressGANError(f"{file}: {error}") from None
-            except OSError as error:
-                raise CompressGANError(f"{file}: {os_reason(error)}") from None
-            target = stem.with_name(f"{stem.name}_reconstructed.png")
-            write_png(target, photo)
-            done += 1
-            print(f"{target}: {photo.shape[1]} x {photo.shape[0]}", flush=True)
-        except CompressGANError as error:
-            report(error)
-    return finish(len(jobs) - done, len(jobs))
+            return file, codec.decompress(file.read_bytes())
+        except BitstreamError as error:
+            raise CompressGANError(f"{file}: {error}") from None
+        except OSError as error:
+            raise CompressGANError(f"{file}: {os_reason(error)}") from None
+
+    def write(job: tuple[Path, np.ndarray]) -> str:
+        file, photo = job
+        target = jobs[file].with_name(f"{jobs[file].name}_reconstructed.png")
+        write_png(target, photo)
+        return f"{target}: {photo.shape[1]} x {photo.shape[0]}"
+
+    done = run_all(jobs, (work, 1), (write, 2))
+    return finish(len(jobs) - len(done), len(jobs))
 
 
 def finish(failed: int, total: int) -> int:

@@ -28,8 +28,7 @@ class Figures:
     psnr: float  # dB, on 8-bit RGB
     ms_ssim: float  # NaN for photos too small for it
 
-    def line(self) -> str:
-        """Returns the figures as a person reads them."""
+    def __str__(self) -> str:
         similarity = "" if math.isnan(self.ms_ssim) else f", MS-SSIM {self.ms_ssim:.4f}"
         return (
             f"{self.file}: {self.width} x {self.height}, {self.bytes:,} bytes, {self.bpp:.4f} bpp "
@@ -37,14 +36,17 @@ class Figures:
         )
 
 
-def measure(
-    codec: Codec, photo: np.ndarray, file: str = "", coder: str = "context"
-) -> tuple[Figures, bytes, np.ndarray]:
-    """Compresses a photo (H, W, 3) uint8 and decodes it; returns figures, `.bin` bytes and reconstruction."""
-    data = codec.compress(photo, coder)
+def measure(codec: Codec, photo: np.ndarray) -> tuple[Figures, np.ndarray]:
+    """Compresses a photo (H, W, 3) uint8 and decodes it; returns figures and reconstruction."""
+    data = codec.compress(photo)
     reconstruction = codec.decompress(data)
+    return compare(codec, photo, data, reconstruction), reconstruction
+
+
+def compare(codec: Codec, photo: np.ndarray, data: bytes, reconstruction: np.ndarray, file: str = "") -> Figures:
+    """Measures a reconstruction (H, W, 3) uint8 against its photo, and the bytes of its `.bin`."""
     height, width = photo.shape[:2]
-    figures = Figures(
+    return Figures(
         file=file,
         width=width,
         height=height,
@@ -54,7 +56,6 @@ def measure(
         psnr=psnr(photo, reconstruction),
         ms_ssim=ms_ssim(photo, reconstruction),
     )
-    return figures, data, reconstruction
 
 
 def mean(rows: list[Figures], name: str) -> float:

@@ -204,8 +204,8 @@ class Trainer:
         config = self.config
         codec = Codec(self.ema, fingerprint=bytes(4))
         measured = [measure(codec, photo) for photo in photos]
-        rows = [figures for figures, _, _ in measured]
-        reconstructions = [reconstruction for _, _, reconstruction in measured]
+        rows = [figures for figures, _ in measured]
+        reconstructions = [reconstruction for _, reconstruction in measured]
         figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
         pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
         figures["score"] = float(self.train_step.rate_coeff.numpy()) * figures["bpp"]

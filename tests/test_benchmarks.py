@@ -1,0 +1,32 @@
+"""The scripts behind the README's figures run, and the fuzz test finds nothing in a few hundred files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import PROJECT
+
+
+def run_benchmark(name: str, *arguments: object) -> str:
+    command = [sys.executable, PROJECT / "benchmarks" / name, *arguments]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_fuzz() -> None:
+    output = run_benchmark("fuzz.py", "--files", 400)
+    assert output.startswith("400 files: ")
+
+
+def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    output = run_benchmark("coder.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "coder.json")
+    result = json.loads((tmp_path / "coder.json").read_text())
+    sizes = {row["code"]: row["bytes"] for row in result["sizes"]}
+    assert sizes["text bits, the original's way"] == 8 * sizes["packed, 3 bits a symbol"]
+    assert sizes["block, whole files"] < sizes["packed, 3 bits a symbol"] + 17
+    assert all(name in output for name in sizes)
+    assert {(row["coder"], row["width"]) for row in result["speeds"]} >= {("context", 1536), ("context", 256)}

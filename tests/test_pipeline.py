@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pipeline import overlapped
+
+
+def test_order_results_and_errors() -> None:
+    def square(x: int) -> int:
+        time.sleep(0.002 * (x % 3))
+        if x == 4:
+            raise ValueError("four")
+        return x * x
+
+    results = list(overlapped(range(10), (square, 3), (str, 2)))
+    assert [item for item, _ in results] == list(range(10))
+    assert [future.result() for item, future in results if item != 4] == [str(x * x) for x in range(10) if x != 4]
+    with pytest.raises(ValueError, match="four"):
+        results[4][1].result()
+
+
+def test_stages_run_at_the_same_time() -> None:
+    """Each stage waits until the other has begun: one after the other they would wait for ever."""
+    barrier = threading.Barrier(2, timeout=20)
+
+    def first(x: int) -> int:
+        if x == 1:
+            barrier.wait()
+        return x
+
+    def second(x: int) -> int:
+        if x == 0:
+            barrier.wait()
+        return x
+
+    assert [future.result() for _, future in overlapped(range(2), (first, 1), (second, 1))] == [0, 1]
+
+
+def test_little_is_read_ahead() -> None:
+    read = []
+    results = overlapped(range(100), (read.append, 1))
+    next(results)
+    assert len(read) <= 5
+    results.close()
+    assert len(read) <= 5

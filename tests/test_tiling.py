@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from settings import PRESETS, Config
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import make_photo
+
+from codec import Codec
+from errors import CompressGANError
+from model import CompressGAN
+from network import build_encoder, build_generator
+from tiling import encoder_halo, generator_halo
+
+
+def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) -> int:
+    """Returns how many latent positions away an input still changes the middle output, measured by its gradient."""
+    x = tf.random.normal((1, *shape))
+    source, target = block
+    middle = shape[0] // source // 2
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = network(x)
+        y = tf.reduce_sum(
+            tf.abs(y[:, middle * target : (middle + 1) * target, middle * target : (middle + 1) * target])
+        )
+    touched = np.abs(tape.gradient(y, x).numpy()[0]).max(axis=-1) > 0
+    rows = np.nonzero(touched.any(axis=1))[0] // source
+    return max(middle - rows.min(), rows.max() - middle)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PRESETS["tiny"].replace(zero_init_blocks=False),
+        PRESETS["tiny"].replace(zero_init_blocks=False, encoder_blocks=2, generator_blocks=3, norm="channel"),
+        PRESETS["paper"].replace(
+            norm="none", encoder_widths=(4,) * 5, generator_widths=(4,) * 5, generator_blocks=2, latent_channels=2
+        ),
+    ],
+    ids=["tiny", "channel", "paper"],
+)
+def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
+    keras.utils.set_random_seed(0)
+    encoder, generator = build_encoder(config), build_generator(config)
+    found = reach(encoder, (25 * 16, 25 * 16, 3), (16, 1))
+    assert found <= encoder_halo(config) <= found + 1
+    found = reach(generator, (25, 25, config.latent_channels), (1, 16))
+    assert found <= generator_halo(config) <= found + 1
+
+
+@pytest.mark.parametrize("size", [(300, 500), (33, 700), (16, 16)])
+def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int]) -> None:
+    keras.utils.set_random_seed(3)
+    model = CompressGAN(tiny.replace(zero_init_blocks=False))
+    whole, tiled = Codec(model), Codec(model, memory=1)
+    photo = make_photo(*size)
+    np.testing.assert_array_equal(whole.symbols(photo), tiled.symbols(photo))
+    data = whole.compress(photo)
+    assert tiled.compress(photo) == data
+    difference = whole.decompress(data).astype(int) - tiled.decompress(data)
+    assert np.abs(difference).max() <= 1
+
+
+def test_instance_norm_cannot_be_tiled(tiny: Config) -> None:
+    codec = Codec(CompressGAN(tiny.replace(norm="instance")), memory=1)
+    with pytest.raises(CompressGANError, match="instance norm"):
+        codec.compress(make_photo(200, 300))
