@@ -51,7 +51,7 @@ def test_gradients_reach_every_encoder_weight_and_center(tiny: Config) -> None:
 
 
 def test_soft_gradient_is_that_of_the_soft_assignment() -> None:
-    quantizer = Quantizer(Config(levels=5, temperature=0.5))
+    quantizer = Quantizer(Config(levels=5))
     latents = tf.constant([-1.3, 0.2, 0.5, 1.9])
     with tf.GradientTape() as tape:
         tape.watch(latents)
