@@ -115,7 +115,7 @@ class TrainStep:
         # One forward pass of each network serves all losses.
         with tf.GradientTape(persistent=True) as tape:
             latents = model.encoder(photos, training=True)
-            reconstructions = model.generator(model.quantizer(latents, temperature), training=True)
+            reconstructions = model.generator(model.quantizer(latents, temperature=temperature), training=True)
             symbols = model.quantizer.indices(latents)
             logits = model.prior(symbols)
             pixels = tf.size(photos) // 3

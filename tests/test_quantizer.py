@@ -55,7 +55,7 @@ def test_soft_gradient_is_that_of_the_soft_assignment() -> None:
     latents = tf.constant([-1.3, 0.2, 0.5, 1.9])
     with tf.GradientTape() as tape:
         tape.watch(latents)
-        output = quantizer(latents, 0.5)
+        output = quantizer(latents, temperature=0.5)
     analytic = tape.gradient(output, latents).numpy()
 
     def soft(w: np.ndarray) -> np.ndarray:
