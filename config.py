@@ -36,7 +36,7 @@ class Config:
     """
 
     # Latents
-    latent_channels: int = 8  # C, channels of the bottleneck
+    latent_channels: int = 16  # C, channels of the bottleneck
     levels: int = 5  # L, number of quantization centers
     latent_bound: float = 2.5  # latents are bound * tanh(.), so that no center starves; 0: linear, as in the paper
     prior_width: int = 16  # hidden units per latent channel of the entropy coder's trained prior
@@ -62,8 +62,8 @@ class Config:
     use_vanilla_GAN: bool = False  # noqa: N815  non-saturating cross-entropy on logits instead of LSGAN
     adversarial_coeff: float = 0.02  # weight of the adversarial term
     distortion_coeff: float = 12.0  # weight of the MSE on [-1, 1]
-    rate_coeff: float = 0.0  # weight of the latents' code length, bits per pixel (the paper's beta, 0 there)
-    rate_target: float = 0.0  # bits per pixel that the weight is slowly adapted to reach; 0: it stays as it is
+    rate_coeff: float = 0.05  # weight of the latents' code length, bits per pixel (the paper's beta, 0 there)
+    rate_target: float = 0.062  # bits per pixel that the weight is slowly adapted to reach; 0: it stays as it is
     perceptual_coeff: float = 0.2  # weight of the VGG19 feature distance; 0: VGG19 is not loaded
     feature_matching_coeff: float = 0.2  # weight of the L1 between discriminator features of x and of G(x)
     vgg19_weights: str = "imagenet"  # "imagenet" as Keras downloads them, or the name of the file given to --perceptual
@@ -72,8 +72,8 @@ class Config:
     steps: int = 200_000  # optimizer steps in all
     perceptual_from: int = 0  # step at which the VGG19 term joins
     adversarial_from: int = 120_000  # step at which the adversarial and feature matching terms join
-    crop_size: int = 128  # side of the random training crops, pixels
-    batch_size: int = 16  # crops a step
+    crop_size: int = 256  # side of the random training crops, pixels
+    batch_size: int = 8  # crops a step
     learning_rate: float = 4e-4  # Adam, of encoder, centers and generator
     prior_learning_rate: float = 2e-3  # Adam, of the entropy coder's prior
     discriminator_learning_rate: float = 2e-4  # Adam, of the discriminators
@@ -237,6 +237,7 @@ PRESETS = {
     "compact": Config(),
     # The paper's layer list (appendix A) and the original project's training settings.
     "paper": Config(
+        latent_channels=8,
         latent_bound=0.0,
         norm="instance",
         stem_block=1,
@@ -249,9 +250,10 @@ PRESETS = {
         zero_init_blocks=False,
         discriminator_scales=3,
         discriminator_widths=(64, 128, 256, 512),
+        rate_coeff=0.0,
+        rate_target=0.0,
         adversarial_coeff=1.0,
         feature_matching_coeff=10.0,
-        crop_size=256,
         batch_size=4,
         learning_rate=2e-4,
         final_learning_rate_share=1.0,
@@ -267,6 +269,8 @@ PRESETS = {
         generator_widths=(16, 16, 16),
         generator_blocks=1,
         discriminator_widths=(8, 16),
+        rate_coeff=0.0,
+        rate_target=0.0,
         perceptual_coeff=0.0,
         steps=60,
         adversarial_from=40,

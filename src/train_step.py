@@ -16,7 +16,7 @@ from perceptual import PerceptualLoss
 
 Terms = dict[str, tf.Tensor]
 
-_RATE_CONTROL = 0.006  # change of the rate weight's logarithm in a step, times the rate's relative excess
+_RATE_CONTROL = 0.015  # change of the rate weight's logarithm in a step, times the rate's relative excess
 
 
 class TrainStep:
