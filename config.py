@@ -97,7 +97,7 @@ class Config:
         for name, least in _LEAST.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):
-                if value < least:
+                if not value >= least:
                     raise ValueError(f"{name} must be at least {least}, not {value}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -110,6 +110,10 @@ class Config:
                 )
         if self.levels > 32 or self.latent_channels > 255:
             raise ValueError("the .bin format holds at most 32 levels and 255 latent channels")
+        if self.prior_width > 64:
+            raise ValueError(f"prior_width must be at most 64, not {self.prior_width}")
+        if self.rate_target and not self.rate_coeff:
+            raise ValueError("rate_target needs a rate_coeff above 0 to start from")
         if self.crop_size % STRIDE:
             raise ValueError(f"crop_size must be a multiple of {STRIDE}, not {self.crop_size}")
         if not 0 < self.train_fraction <= 1:
@@ -212,6 +216,7 @@ _LEAST = {
     "validate_every": 1,
     "save_every": 1,
     "log_every": 1,
+    "seed": 0,
 }
 _CHOICES = {
     "norm": ("none", "channel", "instance"),

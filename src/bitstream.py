@@ -50,10 +50,10 @@ class Bitstream:
         """Returns the file's bytes.
 
         Raises:
-            ValueError: a size that the format cannot hold.
+            BitstreamError: a size that the format cannot hold.
         """
         if not _fits(self.height, self.width):
-            raise ValueError(f"a photo of {self.width} x {self.height} pixels does not fit the .bin format")
+            raise BitstreamError(f"a photo of {self.width} x {self.height} pixels does not fit the .bin format")
         head = MAGIC + bytes([FORMAT_VERSION | CODERS.index(self.coder) << 4, self.channels]) + self.fingerprint
         body = head + _varint(self.height) + _varint(self.width) + self.payload
         return body + zlib.crc32(body).to_bytes(4, "little")

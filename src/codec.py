@@ -54,10 +54,13 @@ class Codec:
         """
         return cls(CompressGAN.load(Path(checkpoint)), memory=memory)
 
-    @property
-    def bound(self) -> float:
-        """The most bits per pixel that the latents can need, C log2(L) / 256; the container's 17 bytes aside."""
-        return self._config.latent_channels * math.log2(self.levels) / STRIDE**2
+    def bound(self, height: int, width: int) -> float:
+        """Returns the most bits per pixel that a photo's latents can need, the container's 17 bytes aside.
+
+        That is C log2(L) / 256 where the sides are multiples of 16.
+        """
+        positions = -(-height // STRIDE) * -(-width // STRIDE)
+        return positions * self._config.latent_channels * math.log2(self.levels) / (height * width)
 
     def compress(self, photo: np.ndarray, coder: str = "context") -> bytes:
         """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file.

@@ -18,10 +18,11 @@ ROWS_ABOVE = COLUMNS_ASIDE = 2  # of the window
 PLANES = 2  # what a seen symbol is shown as: its signed rank, and the rank's magnitude
 SCALE = 256  # integer weights stand for weights times this
 
+_LARGEST_LOGIT = 256.0
 _STEPS_PER_NAT = 64  # of the table that stands for exp
 _PROBABILITY = 2.0**16  # residuals are integers of 1 / this
 _FRONTS_A_LESSON = 2  # learning from several fronts at once is faster
-_BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the mean residual's sum
+_BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the residuals' sum
 _GAIN_SPEED, _GAIN_DELAY = 8, 100
 _GAIN_RANGE = 4  # the gain stays within 1/4 .. 4
 
@@ -31,7 +32,7 @@ def _exp_table() -> np.ndarray:
     ratio = 18160753814917686419  # 2^64 e^(-1/64)
     values, value = [], 1 << 96
     for _ in range(1024):
-        values.append(max(1, value >> 64))
+        values.append(value >> 64)
         value = value * ratio >> 64
     return np.array(values, np.float64)
 
@@ -168,7 +169,9 @@ class ContextModel:
             seen = self._planes[start:stop, now - longest : now].reshape(end - first, -1)
             hidden = hidden + matrix @ seen.T
         hidden = np.maximum(hidden, 0).reshape(self._output.shape[0], -1, end - first)
-        return (self._output @ hidden).swapaxes(0, 1) * (1.0 / SCALE**2)
+        logits = (self._output @ hidden).swapaxes(0, 1) * (1.0 / SCALE**2)
+        # Keeps the sums of `_learn` exact even where a prior is absurd.
+        return np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
 
     def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
         channels, rows = symbols.shape
@@ -196,7 +199,7 @@ def _by_front(by_time: np.ndarray) -> np.ndarray:
     """
     rows, times, n = by_time.shape
     row, time, one = by_time.strides
-    return np.lib.stride_tricks.as_strided(by_time, (rows, times + 2 * rows, n), (row - 2 * time, time, one))
+    return np.lib.stride_tricks.as_strided(by_time, (rows, times + 2 * (rows - 1), n), (row - 2 * time, time, one))
 
 
 def _by_delay(weights: np.ndarray, delay: np.ndarray) -> np.ndarray:

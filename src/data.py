@@ -82,7 +82,7 @@ def read_index(path: Path) -> list[str]:
         return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
     except FileNotFoundError:
         raise CompressGANError(f"{path}: no index of training images yet; {rebuild}") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
         raise CompressGANError(f"{path}: damaged index ({reason}); {rebuild}") from None
 

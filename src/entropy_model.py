@@ -54,10 +54,8 @@ class ContextPrior(keras.layers.Layer):
         return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + self.output_bias
 
     def integers(self) -> Prior:
-        """Returns the weights rounded as the coder uses them."""
+        """Returns the weights rounded as a checkpoint stores them, and then as the coder uses them."""
         scales = (SCALE, SCALE, SCALE, SCALE**2)
-        rounded = [
-            np.clip(np.rint(weight.numpy().astype(np.float64) * scale), -128 * scale, 128 * scale).astype(np.int32)
-            for weight, scale in zip(self.weights, scales, strict=True)
-        ]
-        return Prior(*rounded)
+        stored = [weight.numpy().astype(np.float16).astype(np.float64) for weight in self.weights]
+        rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
+        return Prior(*(weight.astype(np.int32) for weight in rounded))

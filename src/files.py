@@ -12,11 +12,18 @@ from pathlib import Path
 
 import h5py
 
-from errors import CompressGANError, os_reason
+from errors import CompressGANError, os_reason, warn
+
+# Read once: reading it means changing it, which other threads must not see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
-    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`."""
+    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`.
+
+    Files whose names are no UTF-8 are left out too, with a warning: indexes and tables could not name them.
+    """
     found = []
     for directory, subdirectories, names in os.walk(folder, followlinks=False):
         here = Path(directory)
@@ -24,7 +31,14 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
             name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
         )
         found += [here / name for name in sorted(names) if not name.startswith(".")]
-    return [path for path in found if path.is_file()]
+    named = []
+    for path in found:
+        try:
+            str(path).encode()
+            named.append(path)
+        except UnicodeEncodeError:
+            warn(f"{str(path).encode(errors='backslashreplace').decode()}: left out, since its name is not UTF-8")
+    return [path for path in named if path.is_file()]
 
 
 def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path]:
@@ -69,7 +83,7 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -77,12 +91,6 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager

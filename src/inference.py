@@ -47,7 +47,7 @@ def main() -> int:
         jobs = find(arguments.path, arguments.o, "images", lambda p: p.suffix.lower() in SUFFIXES or is_image(p))
     else:
         jobs = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
-    if not arguments.memory > 0:
+    if not 0 < arguments.memory < 2**20:
         raise UsageError("--memory needs a number of GiB above 0")
     make_folder(arguments.o)
 
@@ -68,6 +68,8 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
         CompressGANError: there is no such file or folder, or nothing wanted in it.
     """
     if path.is_dir():
+        if path.resolve() == output.resolve():
+            raise UsageError(f"{output}: cannot be input and output at once")
         files = [file for file in files_under(path, skip=output.resolve()) if wanted(file)]
         if not files:
             raise CompressGANError(f"{path}: no {kind} in this folder")

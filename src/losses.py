@@ -1,4 +1,4 @@
-"""The loss terms of section 3: adversarial, distortion, feature matching. The VGG19 term is in `perceptual.py`.
+"""The loss terms of section 3: adversarial, distortion, rate, feature matching. The VGG19 term is in `perceptual.py`.
 
 Discriminator outputs are lists over scales of lists of feature maps whose last entry is the logits, as
 `network.build_discriminator` returns them. Every term is a float32 scalar, averaged over the batch.

@@ -52,7 +52,7 @@ def compare(codec: Codec, photo: np.ndarray, data: bytes, reconstruction: np.nda
         height=height,
         bytes=len(data),
         bpp=8 * len(data) / (height * width),
-        bound_bpp=codec.bound,
+        bound_bpp=codec.bound(height, width),
         psnr=psnr(photo, reconstruction),
         ms_ssim=ms_ssim(photo, reconstruction),
     )

@@ -124,7 +124,7 @@ class CompressGAN(keras.Model):
         try:
             with h5py.File(path, "r") as file:
                 arrays = {name: file[name][()] if name in file else None for name, _ in self._named_variables()}
-        except (OSError, TypeError) as error:
+        except (OSError, TypeError, RuntimeError, KeyError, OverflowError, ValueError) as error:
             reason = os_reason(error) if isinstance(error, OSError) else error
             raise CompressGANError(f"{path}: damaged ({reason})") from None
         for name, variable in self._named_variables():

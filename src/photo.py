@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 # Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
 # `read_photo` has its own, that of the .bin format.
 Image.MAX_IMAGE_PIXELS = None
+# What Pillow finds odd in a file is no concern of the user's while the photo can be read.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
@@ -45,7 +48,9 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{path}: {reason}") from None
-    except (ValueError, SyntaxError, EOFError) as error:  # Pillow's readers raise these on damaged files.
+    except CompressGANError:
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files.
         raise CompressGANError(f"{path}: damaged image ({error})") from None
 
 
@@ -88,7 +93,7 @@ def is_image(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except (OSError, ValueError, SyntaxError, EOFError):
+    except Exception:  # Pillow's readers raise many kinds on damaged files.
         return False
 
 

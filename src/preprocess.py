@@ -49,6 +49,8 @@ def main() -> int:
         raise UsageError("--size needs a width and a height of at least 1")
     if not arguments.i.is_dir():
         raise CompressGANError(f"{arguments.i}: no such folder")
+    if arguments.i.resolve() == arguments.o.resolve():
+        raise UsageError(f"{arguments.o}: cannot be input and output at once")
     found = files_under(arguments.i, skip=arguments.o.resolve())
     files = [file for file in found if file.suffix.lower() in SUFFIXES or is_image(file)]
     if not files:

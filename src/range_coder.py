@@ -41,7 +41,7 @@ class Encoder:
 
 
 class Decoder:
-    """Reads symbols from a payload; never fails, since every payload means some symbols."""
+    """Reads symbols from a payload."""
 
     def __init__(self, payload: bytes) -> None:
         padded = payload + bytes(-len(payload) % (_WORD_BITS // 8) + _STATE_BITS // 8)

@@ -12,7 +12,6 @@ tensorboard --logdir tensorboard                                       # watch i
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
 
 from settings import (
@@ -74,7 +73,7 @@ def main() -> int:
     load_tensorflow()
     from perceptual import PerceptualLoss
     from strategies import make_strategy
-    from trainer import Trainer
+    from trainer import Trainer, TrainingEnded
 
     directory = newest_run() if arguments.rl else arguments.r
     strategy = make_strategy(arguments.strategy)
@@ -90,14 +89,14 @@ def main() -> int:
     trainer = Trainer(config, directory, arguments.logdir / name, perceptual, strategy, arguments.init_from)
     start = int(trainer.step.numpy())
     if start >= config.steps:
+        trainer.save_for_inference()
         print(f"{directory}: all {config.steps} steps are done; train on with --steps N")
         return 0
     resumed = f"goes on at step {start}" if start else "starts"
     print(f"{directory}: {resumed} of {config.steps}, {len(train_paths)} photos, validated on {len(test_paths)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill saves like Ctrl-C
     try:
         trainer.fit(train_paths, test_paths)
-    except KeyboardInterrupt:
+    except TrainingEnded:
         print(f"stopped and saved at step {int(trainer.step.numpy())}; go on with: python src/train.py -r {directory}")
         return 130
     print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
@@ -123,7 +122,7 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
         from model import read_config
 
         if arguments.init_from:
-            raise UsageError(f"{directory}: goes on with its own training state, so --init-from cannot be used")
+            warn(f"{directory}: goes on with its own training state; --init-from is left out")
         before, _ = read_config(directory)
         if arguments.preset and any(
             getattr(before, name) != getattr(PRESETS[arguments.preset], name) for name in ARCHITECTURE
@@ -164,7 +163,10 @@ def index_images(arguments: argparse.Namespace, config: Config) -> tuple[list[st
             warn(f"left out, since not images: {shown}")
         for index, part in zip((train_index, test_index), split(images, config), strict=True):
             write_index(index, part)
-    return existing(read_index(train_index), train_index), existing(read_index(test_index), test_index)
+    train_paths = existing(read_index(train_index), train_index)
+    if not train_paths:
+        raise CompressGANError(f"{train_index}: lists no images; build it anew with -path FOLDER")
+    return train_paths, existing(read_index(test_index), test_index)
 
 
 if __name__ == "__main__":

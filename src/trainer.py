@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -20,14 +21,19 @@ from tqdm import tqdm
 from codec import Codec
 from data import training_dataset, validation_photos
 from errors import CompressGANError, os_reason
+from files import make_folder
 from metrics import mean, mean_line, measure
-from model import CompressGAN
+from model import CONFIG_FILE, CompressGAN
 from perceptual import PerceptualLoss
 from photo import to_float
 from summaries import Summaries
 from train_step import TrainStep, learning_rate_factor
 
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
+
+
+class TrainingEnded(Exception):  # noqa: N818, it is no error
+    """The user ended the training; it has been saved."""
 
 
 class Trainer:
@@ -74,17 +80,21 @@ class Trainer:
         self.best_score = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
         self.train_step = TrainStep(config, strategy, perceptual)
         state = tf.train.Checkpoint(step=self.step, best_score=self.best_score, **self.train_step.trackables())
-        self._manager = tf.train.CheckpointManager(state, str(directory / "training"), max_to_keep=2)
-        if self._manager.latest_checkpoint:
-            try:
-                state.restore(self._manager.latest_checkpoint).assert_consumed()
-            except (AssertionError, ValueError, tf.errors.OpError):
-                raise CompressGANError(
-                    f"{self._manager.latest_checkpoint}: damaged, or not of these settings"
-                ) from None
+        resuming = (directory / "training" / "checkpoint").exists()
+        try:
+            self._manager = tf.train.CheckpointManager(state, str(directory / "training"), max_to_keep=2)
+            if resuming:
+                state.restore(self._manager.latest_checkpoint or "nothing").assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError):
+            raise CompressGANError(f"{directory / 'training'}: damaged, or not of these settings") from None
+        if resuming:
+            if not config.rate_target:  # else the weight has found its value, which goes on
+                self.train_step.rate_coeff.assign(config.rate_coeff)
         elif init_from:
             self.model.assign_from(init_from)
             self.ema.assign_from(init_from)
+        if self._is_chief:
+            make_folder(log_directory)
         self._summaries = Summaries(log_directory if self._is_chief else None)
 
     @property
@@ -98,9 +108,12 @@ class Trainer:
         return self.train_step.ema
 
     def fit(self, train_paths: list[str], test_paths: list[str]) -> None:
-        """Trains from the current step to `config.steps`; on Ctrl-C saves, and raises KeyboardInterrupt again.
+        """Trains from the current step to `config.steps`.
+
+        Ctrl-C or SIGTERM ends it after the step, a second one at once and without saving.
 
         Raises:
+            TrainingEnded: it was ended, and has saved.
             CompressGANError: another run trains in the folder, a loss or gradient is not finite, a checkpoint cannot be
                 written, or a worker is gone.
         """
@@ -110,7 +123,7 @@ class Trainer:
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
         if start:
-            self._save_for_inference()  # a kill may have come between the training state and these files
+            self.save_for_inference()  # a kill may have come between the training state and these files
         self._summaries.config(self.config, start)
         photos = validation_photos(test_paths, self.config) if self._is_chief else []
         # A log file gets a line now and then, a terminal a moving bar.
@@ -125,19 +138,22 @@ class Trainer:
             disable=not self._is_chief,
         )
         try:
-            with progress:
-                self._loop(train_paths, photos, start, progress)
-        except KeyboardInterrupt:
+            with progress, _signals() as signals:
+                self._loop(train_paths, photos, start, progress, signals)
+        except TrainingEnded:
             self.save()
             raise
-        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError):
-            if self._strategy.num_replicas_in_sync == 1:
-                raise
-            raise CompressGANError("another worker is gone; start all of them again to go on") from None
+        except tf.errors.OpError as error:
+            gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
+            if self._strategy.cluster_resolver is not None and isinstance(error, gone):
+                raise CompressGANError("another worker is gone; start all of them again to go on") from None
+            raise CompressGANError(f"TensorFlow: {error.message.splitlines()[0]}") from error
         if start < self.config.steps:
             self.save()
 
-    def _loop(self, train_paths: list[str], photos: list[np.ndarray], start: int, progress: tqdm) -> None:
+    def _loop(
+        self, train_paths: list[str], photos: list[np.ndarray], start: int, progress: tqdm, signals: list[int]
+    ) -> None:
         config = self.config
         dataset = self._strategy.distribute_datasets_from_function(
             lambda context: training_dataset(train_paths, config, start, context)
@@ -159,10 +175,12 @@ class Trainer:
                 clock, clock_step = now, step
                 learning_rate = config.learning_rate * learning_rate_factor(config, step - 1)
                 self._summaries.training(step, terms, learning_rate, speed)
-            if step % config.save_every == 0:
-                self.save()
             if photos and step % config.validate_every == 0:
                 self._validate(step, photos, progress)
+            if step % config.save_every == 0:
+                self.save()
+            if signals:
+                raise TrainingEnded
 
     def _assert_finite(self, step: int, terms: dict[str, float]) -> None:
         # Loss scaling for float16 finds its scale by overflowing now and then, and skips those steps by itself.
@@ -182,6 +200,8 @@ class Trainer:
         """
         if not self._is_chief:
             return
+        if not (self.directory / CONFIG_FILE).exists():
+            self.save_for_inference()  # without its settings the training state could not be resumed
         try:
             self._manager.save(checkpoint_number=int(self.step.numpy()))
         except (tf.errors.OpError, OSError) as error:
@@ -189,10 +209,15 @@ class Trainer:
             raise CompressGANError(
                 f"{self.directory}: the training state cannot be written; the one before is kept ({reason})"
             ) from None
-        self._save_for_inference()
+        self.save_for_inference()
         self._summaries.flush()
 
-    def _save_for_inference(self) -> None:
+    def save_for_inference(self) -> None:
+        """Writes the averaged weights and the settings.
+
+        Raises:
+            CompressGANError: they cannot be written.
+        """
         if self._is_chief:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
 
@@ -202,13 +227,14 @@ class Trainer:
         The best checkpoint is the one with the least validation score: the loss without its adversarial terms.
         """
         config = self.config
-        codec = Codec(self.ema, fingerprint=bytes(4))
+        codec = Codec(self.ema, fingerprint=bytes(4), memory=2**62)
         measured = [measure(codec, photo) for photo in photos]
         rows = [figures for figures, _ in measured]
         reconstructions = [reconstruction for _, reconstruction in measured]
         figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
         pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
-        figures["score"] = float(self.train_step.rate_coeff.numpy()) * figures["bpp"]
+        # A rate that is held at its target does not count: its weight changes from step to step.
+        figures["score"] = 0.0 if config.rate_target else config.rate_coeff * figures["bpp"]
         figures["score"] += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
         if self._perceptual:
             figures["perceptual"] = float(np.mean([float(self._perceptual(x, y)) for x, y in pairs]))
@@ -223,6 +249,24 @@ class Trainer:
             self.best_score.assign(figures["score"])
             self.ema.save_weights_for_inference(self.directory / BEST, step)
         progress.write(f"step {step}: {mean_line(rows)}{', the best so far' if best else ''}")
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects the first Ctrl-C or SIGTERM, so that a step is never left half-way; a second one ends the program."""
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def test_layout() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (5, MAX_SIDE + 1), (100_000, 100_000)])
 def test_sizes_that_do_not_fit(height: int, width: int) -> None:
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(BitstreamError, match="does not fit"):
         Bitstream(height, width, 8, bytes(4), "context", b"").to_bytes()
 
 

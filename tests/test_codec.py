@@ -41,7 +41,8 @@ def test_decoded_symbols_are_the_encoded_ones(codec: Codec, checkpoint: Path) ->
 
 
 def test_bound(codec: Codec) -> None:
-    assert codec.bound == pytest.approx(0.0363, abs=5e-5)
+    assert codec.bound(64, 160) == pytest.approx(0.0363, abs=5e-5)
+    assert codec.bound(1, 1) == pytest.approx(4 * np.log2(5))
 
 
 def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Config) -> None:

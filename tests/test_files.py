@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             make_folder(folder)
     with pytest.raises(CompressGANError, match=r"x\.png: cannot be written"), replacing(tmp_path / "file" / "x.png"):
         pass
+
+
+def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "good.png").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")).touch()
+    assert files_under(tmp_path) == [tmp_path / "good.png"]
+    assert "its name is not UTF-8" in capsys.readouterr().err

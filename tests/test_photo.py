@@ -133,3 +133,22 @@ def test_too_many_pixels(tmp_path: Path) -> None:
         (tmp_path / "bomb.ppm").write_bytes(header + bytes(100))
         with pytest.raises(CompressGANError, match=r"more than 2\^28 pixels"):
             read_photo(tmp_path / "bomb.ppm")
+
+
+def test_damaged_files_of_any_kind_are_one_error(tmp_path: Path) -> None:
+    """Pillow raises many kinds of exceptions; a photo that is damaged raises ours."""
+    rng = np.random.default_rng(0)
+    for suffix in ("jpg", "png", "gif", "tiff", "webp", "bmp"):
+        Image.fromarray(PHOTO).save(tmp_path / f"photo.{suffix}")
+        data = bytearray((tmp_path / f"photo.{suffix}").read_bytes())
+        for _ in range(60):
+            damaged = data.copy()
+            for place in rng.integers(0, min(len(damaged), 120), 4):
+                damaged[place] = rng.integers(0, 256)
+            path = tmp_path / f"damaged.{suffix}"
+            path.write_bytes(damaged[: rng.integers(1, len(damaged) + 1)])
+            try:
+                assert read_photo(path).dtype == np.uint8
+            except CompressGANError as error:
+                assert str(error).startswith(str(path))
+            assert is_image(path) in (True, False)

@@ -67,6 +67,8 @@ def test_rate_term(tiny: Config) -> None:
 
 
 def test_the_weight_of_the_rate_follows_the_target(tiny: Config) -> None:
+    with pytest.raises(ValueError, match="rate_target needs a rate_coeff"):
+        tiny.replace(rate_target=0.1)
     for target, direction in ((1.0, -1), (0.001, 1)):
         train_step = make_step(tiny.replace(rate_coeff=2.0, rate_target=target))
         weights = [float(train_step(noise(), step)["rate_coeff"]) for step in range(5)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from data import find_images, validation_photos
 from errors import CompressGANError
 from model import CompressGAN, read_config
 from train_step import TrainStep
-from trainer import Trainer, _lock
+from trainer import Trainer, TrainingEnded, _lock
 
 
 @pytest.fixture
@@ -164,3 +165,37 @@ def test_state_of_other_settings_is_refused(tmp_path: Path, tiny: Config) -> Non
     make_trainer(tiny, tmp_path).save()
     with pytest.raises(CompressGANError, match="damaged, or not of these settings"):
         make_trainer(tiny.replace(generator_blocks=3), tmp_path)
+
+
+def test_a_signal_lets_the_step_end_and_is_saved_with_it(
+    tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a step, and going on, gives what a run left alone gives."""
+    config = tiny.replace(steps=6, adversarial_from=6, validate_every=100)
+    whole = make_trainer(config, tmp_path / "whole")
+    whole.fit(paths, [])
+    train_step = TrainStep.__call__
+
+    def interrupted(self: TrainStep, photos: tf.Tensor, step: int) -> dict[str, tf.Tensor]:
+        terms = train_step(self, photos, step)
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+        return terms
+
+    monkeypatch.setattr(TrainStep, "__call__", interrupted)
+    with pytest.raises(TrainingEnded):
+        make_trainer(config, tmp_path / "parts").fit(paths, [])
+    monkeypatch.undo()
+    again = make_trainer(config, tmp_path / "parts")
+    assert int(again.step) == 4
+    again.fit(paths, [])
+    for a, b in zip(weights(whole), weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_training_state_is_not_overwritten(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    make_trainer(tiny.replace(steps=2), tmp_path).fit(paths, [])
+    for text in ("", "nonsense"):
+        (tmp_path / "training" / "checkpoint").write_text(text)
+        with pytest.raises(CompressGANError, match="damaged"):
+            make_trainer(tiny, tmp_path)
