@@ -11,9 +11,23 @@
     end-4   4     CRC-32 (zlib's) of everything before it, little-endian
 
 A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
-and their product at most 2^28.
-Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents as one of the
-coders of `arithmetic_coder.py` writes them. There is no pickle, no table and no float in the file.
+and their product at most 2^28. There is no pickle, no table and no float in the file.
+
+Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded. Its
+bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range coder is
+constriction's (0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)` with probabilities of 24 bits). For
+each call it is given a matrix of weights, one row a symbol. The coder's number says what the weights are:
+
+    0  context  calls are fronts t = 0 .. w - 1 + 2 (h - 1) + g, g being the last channel's group, of four groups of
+                channels in order; a call's symbols go by channel, then by row from the first r with
+                t - 2 r <= w - 1 + g to the last with 2 r <= t; symbol (r, c, k) has c = t - 2 r - group of k, and where
+                that is outside 0 .. w - 1 the symbol is the middle one with weight 1 and all others 0. Fronts without
+                rows are no calls. `context_model.py` gives the weights: the exp table (`_exp_table`) of the distance to
+                the best score, score = logit * gain + bias; logits come from the checkpoint's prior; bias and gain move
+                after every second call (`_learn`).
+    1  order0   calls are rows, their symbols by column, then channel; weights are 1 + 2 * how often the channel has had
+                the symbol in the rows above
+    2  block    calls are rows as in 1, all weights are 1
 """
 
 from __future__ import annotations
