@@ -13,10 +13,10 @@
 A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
 and their product at most 2^28. There is no pickle, no table and no float in the file.
 
-Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded. Its
-bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range coder is
-constriction's (0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)` with probabilities of 24 bits). For
-each call it is given a matrix of weights, one row a symbol. The coder's number says what the weights are:
+Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
+Its bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range
+coder is constriction's, 0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)`, probabilities of 24
+bits. Each call of it is given a matrix of weights, one row a symbol. The coder's number says what the weights are:
 
     0  context  calls are fronts t = 0 .. w - 1 + 2 (h - 1) + g, g being the last channel's group, of four groups of
                 channels in order; a call's symbols go by channel, then by row from the first r with
