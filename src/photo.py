@@ -10,7 +10,7 @@ from pathlib import Path
 from settings import MAX_PIXELS
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from errors import CompressGANError, os_reason
 from files import replacing
@@ -89,10 +89,11 @@ def _to_rgb(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
 
 
 def is_image(path: Path) -> bool:
-    """Says whether Pillow knows the file's format, from its first bytes alone."""
+    """Says whether Pillow can read the file's format, from its first bytes alone."""
     try:
-        with Image.open(path):
-            return True
+        with Image.open(path) as image:
+            # Pillow knows some formats by name only, HDF5 among them, in which the path indexes are.
+            return not isinstance(image, ImageFile.StubImageFile)
     except Exception:  # Pillow's readers raise many kinds on damaged files.
         return False
 

@@ -132,3 +132,10 @@ def test_validation_photos(photos: Path, tiny: Config) -> None:
     paths = ["/gone.png", *(str(path) for path in find_images([photos])[0])]
     shapes = [photo.shape for photo in validation_photos(paths, tiny.replace(validation_max_side=96))]
     assert shapes == [(80, 96, 3), (96, 96, 3)]
+
+
+def test_indexes_are_not_taken_for_images(photos: Path) -> None:
+    images, others = find_images([photos])
+    assert len(images) == 4 and others == []
+    write_index(photos / "paths_train.h5", images)
+    assert find_images([photos]) == (images, [photos / "paths_train.h5"])
