@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from block_coder import BlockModel
 from context_model import ContextModel, Prior
 from order0_model import Order0Model
 from range_coder import Decoder, Encoder
@@ -31,7 +30,7 @@ def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context
     """
     payload = _encode(symbols, levels, prior, coder)
     # Latents that look like none that the prior knows, or like noise, must not cost more than their bound.
-    if 8 * len(payload) > symbols.size * np.log2(levels):
+    if coder != "block" and 8 * len(payload) > symbols.size * np.log2(levels):
         block = _encode(symbols, levels, prior, "block")
         if len(block) < len(payload):
             return "block", block
@@ -56,4 +55,4 @@ def _encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str) -> bytes
 def _model(shape: tuple[int, int, int], levels: int, prior: Prior, coder: str) -> Callable:
     if coder == "context":
         return ContextModel(shape, levels, prior).code
-    return {"order0": Order0Model, "block": BlockModel}[coder](shape, levels).code
+    return Order0Model(shape, levels, increment={"order0": 2, "block": 0}[coder]).code

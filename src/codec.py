@@ -59,8 +59,8 @@ class Codec:
 
         That is C log2(L) / 256 where the sides are multiples of 16.
         """
-        positions = -(-height // STRIDE) * -(-width // STRIDE)
-        return positions * self._config.latent_channels * math.log2(self.levels) / (height * width)
+        rows, columns = _latent_size(height, width)
+        return rows * columns * self._config.latent_channels * math.log2(self.levels) / (height * width)
 
     def compress(self, photo: np.ndarray, coder: str = "context") -> bytes:
         """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file.
@@ -98,7 +98,7 @@ class Codec:
         def generator(symbols: np.ndarray) -> np.ndarray:
             return to_uint8(self._model.indices_to_photo(symbols[np.newaxis])[0].numpy())
 
-        photo = self._run(generator, self.decompress_symbols(data), (1, STRIDE), generator_halo(self._config))
+        photo = self._run(generator, self._decode(stream), (1, STRIDE), generator_halo(self._config))
         return photo[: stream.height, : stream.width]
 
     def _run(
@@ -122,7 +122,9 @@ class Codec:
         Raises:
             BitstreamError: as `decompress`.
         """
-        stream = Bitstream.from_bytes(data)
+        return self._decode(Bitstream.from_bytes(data))
+
+    def _decode(self, stream: Bitstream) -> np.ndarray:
         if stream.fingerprint != self._fingerprint:
             raise BitstreamError(
                 f"made by another model (fingerprint {stream.fingerprint.hex()}, "
@@ -130,8 +132,13 @@ class Codec:
             )
         if stream.channels != self._config.latent_channels:
             raise BitstreamError("altered: the number of latent channels is not the model's")
-        shape = (-(-stream.height // STRIDE), -(-stream.width // STRIDE), stream.channels)
+        shape = (*_latent_size(stream.height, stream.width), stream.channels)
         try:
             return arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
         except ValueError as error:
             raise BitstreamError(f"altered: {error}") from None
+
+
+def _latent_size(height: int, width: int) -> tuple[int, int]:
+    """Returns rows and columns of the latents of a photo."""
+    return -(-height // STRIDE), -(-width // STRIDE)

@@ -6,13 +6,13 @@ import io
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 
-from errors import CompressGANError, os_reason, warn
+from errors import CompressGANError, UsageError, os_reason, warn
 
 # Read once: reading it means changing it, which other threads must not see.
 _UMASK = os.umask(0)
@@ -39,6 +39,21 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
         except UnicodeEncodeError:
             warn(f"{str(path).encode(errors='backslashreplace').decode()}: left out, since its name is not UTF-8")
     return [path for path in named if path.is_file()]
+
+
+def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Lists the wanted files under a folder; those under the output folder are no inputs.
+
+    Raises:
+        UsageError: the output folder is the input folder itself.
+        CompressGANError: there is nothing wanted in it; the message calls it `kind`.
+    """
+    if folder.resolve() == output.resolve():
+        raise UsageError(f"{output}: cannot be input and output at once")
+    files = [file for file in files_under(folder, skip=output.resolve()) if wanted(file)]
+    if not files:
+        raise CompressGANError(f"{folder}: no {kind} in this folder")
+    return files
 
 
 def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path]:

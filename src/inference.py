@@ -22,8 +22,8 @@ from tqdm import tqdm
 from arithmetic_coder import CODERS
 from bitstream import BitstreamError
 from errors import CompressGANError, UsageError, os_reason, report, run, warn
-from files import files_under, make_folder, output_stems, replacing
-from photo import SUFFIXES, is_image, read_photo, write_png
+from files import inputs_under, make_folder, output_stems, replacing
+from photo import is_photo, read_photo, write_png
 from pipeline import overlapped
 
 
@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     if arguments.path:
-        jobs = find(arguments.path, arguments.o, "images", lambda p: p.suffix.lower() in SUFFIXES or is_image(p))
+        jobs = find(arguments.path, arguments.o, "images", is_photo)
     else:
         jobs = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
     if not 0 < arguments.memory < 2**20:
@@ -68,12 +68,7 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
         CompressGANError: there is no such file or folder, or nothing wanted in it.
     """
     if path.is_dir():
-        if path.resolve() == output.resolve():
-            raise UsageError(f"{output}: cannot be input and output at once")
-        files = [file for file in files_under(path, skip=output.resolve()) if wanted(file)]
-        if not files:
-            raise CompressGANError(f"{path}: no {kind} in this folder")
-        return output_stems(files, path, output)
+        return output_stems(inputs_under(path, output, kind, wanted), path, output)
     if not path.exists():
         raise CompressGANError(f"{path}: no such file or folder")
     return output_stems([path], path.parent, output)

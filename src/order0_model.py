@@ -1,12 +1,10 @@
-"""The plain adaptive model: integer counts of each symbol per channel, without context. A baseline."""
+"""Models without context: integer counts of each symbol per channel. Baselines, and what noise is coded with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-
-_INCREMENT = 2  # added to a symbol's count, which starts at 1: the Krichevsky-Trofimov estimator, doubled
 
 
 class Order0Model:
@@ -15,10 +13,13 @@ class Order0Model:
     Args:
         shape: (height, width, channels) of the latents.
         levels: number of symbols L.
+        increment: added to a symbol's count, which starts at 1. 2 is the Krichevsky-Trofimov estimator, doubled. With 0
+            all symbols stay equally likely: on a range coder a photo becomes one number in base L.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], levels: int, increment: int) -> None:
         self._shape = shape
+        self._increment = increment
         self._counts = np.ones((shape[2], levels))
 
     def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
@@ -27,5 +28,5 @@ class Order0Model:
         _, width, channels = self._shape
         for row in symbols:
             row[:] = coder(np.tile(self._counts, (width, 1)), row.reshape(-1)).reshape(row.shape)
-            np.add.at(self._counts, (np.arange(channels), row), _INCREMENT)
+            np.add.at(self._counts, (np.arange(channels), row), self._increment)
         return symbols

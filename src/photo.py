@@ -98,6 +98,11 @@ def is_image(path: Path) -> bool:
         return False
 
 
+def is_photo(path: Path) -> bool:
+    """Says whether a file is an image or, by its name, is meant to be one."""
+    return path.suffix.lower() in SUFFIXES or is_image(path)
+
+
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Writes (H, W, 3) uint8 pixels as PNG.
 

@@ -19,8 +19,8 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from errors import CompressGANError, UsageError, report, run
-from files import files_under, make_folder, output_stems
-from photo import SUFFIXES, is_image, read_photo, write_png
+from files import inputs_under, make_folder, output_stems
+from photo import is_photo, read_photo, write_png
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -49,12 +49,7 @@ def main() -> int:
         raise UsageError("--size needs a width and a height of at least 1")
     if not arguments.i.is_dir():
         raise CompressGANError(f"{arguments.i}: no such folder")
-    if arguments.i.resolve() == arguments.o.resolve():
-        raise UsageError(f"{arguments.o}: cannot be input and output at once")
-    found = files_under(arguments.i, skip=arguments.o.resolve())
-    files = [file for file in found if file.suffix.lower() in SUFFIXES or is_image(file)]
-    if not files:
-        raise CompressGANError(f"{arguments.i}: no images in this folder")
+    files = inputs_under(arguments.i, arguments.o, "images", is_photo)
     make_folder(arguments.o)
 
     def work(job: tuple[Path, Path]) -> bool:

@@ -37,6 +37,11 @@ def weights(trainer: Trainer) -> list[np.ndarray]:
     return [v.numpy() for v in variables]
 
 
+def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     """Eight steps across both stages equal three and five, bit for bit: networks, EMA and optimizers."""
     config = tiny.replace(steps=8, adversarial_from=5, save_every=3, validate_every=100)
@@ -59,8 +64,7 @@ def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]
     second = make_trainer(config, tmp_path / "parts")
     assert int(second.step) == 3
     second.fit(paths, [])
-    for a, b in zip(weights(whole), weights(second), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(weights(whole), weights(second))
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -81,16 +85,14 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[s
     trainer.ema.generator.weights[-1].assign_add([5.0] * 48)
     trainer._validate(40, validation_photos(paths, config), tqdm(disable=True))
     assert float(trainer.best_score) == best
-    for a, b in zip(kept, CompressGAN.load(tmp_path / "best").get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(kept, CompressGAN.load(tmp_path / "best").get_weights())
 
 
 def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, checkpoint: Path) -> None:
     trainer = Trainer(tiny, tmp_path / "run", tmp_path / "log", init_from=checkpoint)
     source = CompressGAN.load(checkpoint)
     for model in (trainer.model, trainer.ema):
-        for a, b in zip(source.get_weights(), model.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
+        assert_equal(source.get_weights(), model.get_weights())
     other = tiny.replace(latent_channels=6)
     with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape \(3, 3, 16, 4\), not"):
         Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
@@ -115,10 +117,8 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, tiny: Config
             trainer.fit(paths, [])
         again = make_trainer(config, disk / "run")
         assert int(again.step) == 4
-        for a, b in zip(good, weights(again), strict=True):
-            np.testing.assert_array_equal(a, b)
-        for a, b in zip(loaded, CompressGAN.load(disk / "run").get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
+        assert_equal(good, weights(again))
+        assert_equal(loaded, CompressGAN.load(disk / "run").get_weights())
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
@@ -189,8 +189,7 @@ def test_a_signal_lets_the_step_end_and_is_saved_with_it(
     again = make_trainer(config, tmp_path / "parts")
     assert int(again.step) == 4
     again.fit(paths, [])
-    for a, b in zip(weights(whole), weights(again), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal(weights(whole), weights(again))
 
 
 def test_a_damaged_training_state_is_not_overwritten(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
