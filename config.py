@@ -93,7 +93,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), getattr(Config, field.name))
+            value, default = getattr(self, field.name), getattr(Config, field.name)
+            _check_type(field.name, value, default)
+            if isinstance(default, float):  # as JSON has it, 0 is an integer
+                object.__setattr__(self, field.name, float(value))
         for name, least in _LEAST.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):

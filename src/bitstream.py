@@ -66,8 +66,7 @@ class Bitstream:
         Raises:
             BitstreamError: a size that the format cannot hold.
         """
-        if not _fits(self.height, self.width):
-            raise BitstreamError(f"a photo of {self.width} x {self.height} pixels does not fit the .bin format")
+        assert_size_fits(self.height, self.width)
         head = MAGIC + bytes([FORMAT_VERSION | CODERS.index(self.coder) << 4, self.channels]) + self.fingerprint
         body = head + _varint(self.height) + _varint(self.width) + self.payload
         return body + zlib.crc32(body).to_bytes(4, "little")
@@ -93,6 +92,16 @@ class Bitstream:
         if not _fits(height, width) or offset > len(data) - 4:
             raise BitstreamError("altered: the header makes no sense")
         return cls(height, width, data[4], data[5:9], CODERS[coder], data[offset:-4])
+
+
+def assert_size_fits(height: int, width: int) -> None:
+    """Refuses a photo's size that the format cannot hold.
+
+    Raises:
+        BitstreamError: a side of more than `MAX_SIDE` pixels, or more than `MAX_PIXELS` in all.
+    """
+    if not _fits(height, width):
+        raise BitstreamError(f"a photo of {width} x {height} pixels does not fit the .bin format")
 
 
 def _fits(height: int, width: int) -> bool:

@@ -3,8 +3,8 @@
 import sys; sys.path.append("path/to/CompressGAN/src")
 from codec import Codec
 codec = Codec.load("path/to/CompressGAN/checkpoints/default")
-data = codec.compress(photo)      # (H, W, 3) uint8 -> bytes of a .bin file
-photo = codec.decompress(data)
+data = codec.compress(image)      # NumPy (H, W, 3) uint8 or a Pillow image -> bytes of a .bin file
+photo = codec.decompress(data)    # -> NumPy (H, W, 3) uint8
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from settings import STRIDE
 
 import numpy as np
+from PIL import Image
 
 import arithmetic_coder
-from bitstream import Bitstream, BitstreamError
+from bitstream import Bitstream, BitstreamError, assert_size_fits
 from errors import CompressGANError
 from model import CompressGAN
-from photo import to_float, to_uint8
+from photo import as_photo, to_float, to_uint8
 from tiling import bytes_per_position, encoder_halo, generator_halo, run_in_tiles
 
 DEFAULT_MEMORY = 2**30
@@ -62,30 +63,18 @@ class Codec:
         rows, columns = _latent_size(height, width)
         return rows * columns * self._config.latent_channels * math.log2(self.levels) / (height * width)
 
-    def compress(self, photo: np.ndarray, coder: str = "context") -> bytes:
-        """Compresses a photo (H, W, 3) uint8 RGB of any size to the bytes of a `.bin` file.
+    def compress(self, image: np.ndarray | Image.Image, coder: str = "context") -> bytes:
+        """Compresses an image of any size to the bytes of a `.bin` file.
 
         Args:
+            image: (H, W, 3) uint8 RGB, or another kind that `photo.as_photo` takes, among them Pillow images.
             coder: one of `arithmetic_coder.CODERS`.
+
+        Raises:
+            CompressGANError: not such an image, or more pixels than the format or the memory allows.
         """
-        height, width = photo.shape[:2]
-        symbols = self.symbols(photo)
-        coder, payload = arithmetic_coder.encode(symbols, self.levels, self.prior, coder)
-        return Bitstream(height, width, symbols.shape[-1], self._fingerprint, coder, payload).to_bytes()
-
-    def symbols(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32."""
-        return self._model.quantizer.indices(self.latents(photo)).numpy()
-
-    def latents(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8."""
-        height, width = photo.shape[:2]
-        padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
-
-        def encoder(pixels: np.ndarray) -> np.ndarray:
-            return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
-
-        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
+        photo = as_photo(image)
+        return self.to_bytes(self.symbols(photo), *photo.shape[:2], coder)
 
     def decompress(self, data: bytes) -> np.ndarray:
         """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.
@@ -93,13 +82,68 @@ class Codec:
         Raises:
             BitstreamError: not a whole, unaltered `.bin` of this model.
         """
+        return self.reconstruct(*self.from_bytes(data))
+
+    def symbols(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32."""
+        return self.quantize(self.latents(photo))
+
+    def quantize(self, latents: np.ndarray) -> np.ndarray:
+        """Returns the symbols, int32, of latents, float32 of the same shape."""
+        return self._model.quantizer.indices(latents).numpy()
+
+    def to_bytes(self, symbols: np.ndarray, height: int, width: int, coder: str = "context") -> bytes:
+        """Returns the `.bin` file of the symbols of a photo of height x width pixels.
+
+        Raises:
+            BitstreamError: a size that the format cannot hold.
+        """
+        coder, payload = arithmetic_coder.encode(symbols, self.levels, self.prior, coder)
+        return Bitstream(height, width, symbols.shape[-1], self._fingerprint, coder, payload).to_bytes()
+
+    def from_bytes(self, data: bytes) -> tuple[np.ndarray, int, int]:
+        """Decodes the symbols of a photo and its height and width: the inverse of `to_bytes`.
+
+        Raises:
+            BitstreamError: as `decompress`.
+        """
         stream = Bitstream.from_bytes(data)
+        if stream.fingerprint != self._fingerprint:
+            raise BitstreamError(
+                f"made by another model (fingerprint {stream.fingerprint.hex()}, "
+                f"this checkpoint's is {self._fingerprint.hex()})"
+            )
+        if stream.channels != self._config.latent_channels:
+            raise BitstreamError("altered: the number of latent channels is not the model's")
+        shape = (*_latent_size(stream.height, stream.width), stream.channels)
+        try:
+            symbols = arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
+        except ValueError as error:
+            raise BitstreamError(f"altered: {error}") from None
+        return symbols, stream.height, stream.width
+
+    def reconstruct(self, symbols: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Returns the photo (height, width, 3) uint8 that the generator paints from a photo's symbols."""
 
         def generator(symbols: np.ndarray) -> np.ndarray:
             return to_uint8(self._model.indices_to_photo(symbols[np.newaxis])[0].numpy())
 
-        photo = self._run(generator, self._decode(stream), (1, STRIDE), generator_halo(self._config))
-        return photo[: stream.height, : stream.width]
+        return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
+
+    def latents(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8.
+
+        Raises:
+            CompressGANError: more pixels than the format or the memory allows.
+        """
+        height, width = photo.shape[:2]
+        assert_size_fits(height, width)
+        padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
+
+        def encoder(pixels: np.ndarray) -> np.ndarray:
+            return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
+
+        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
 
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
@@ -115,28 +159,6 @@ class Codec:
             )
         side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
-
-    def decompress_symbols(self, data: bytes) -> np.ndarray:
-        """Decodes the quantized latents alone, (ceil(H / 16), ceil(W / 16), C) int32.
-
-        Raises:
-            BitstreamError: as `decompress`.
-        """
-        return self._decode(Bitstream.from_bytes(data))
-
-    def _decode(self, stream: Bitstream) -> np.ndarray:
-        if stream.fingerprint != self._fingerprint:
-            raise BitstreamError(
-                f"made by another model (fingerprint {stream.fingerprint.hex()}, "
-                f"this checkpoint's is {self._fingerprint.hex()})"
-            )
-        if stream.channels != self._config.latent_channels:
-            raise BitstreamError("altered: the number of latent channels is not the model's")
-        shape = (*_latent_size(stream.height, stream.width), stream.channels)
-        try:
-            return arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
-        except ValueError as error:
-            raise BitstreamError(f"altered: {error}") from None
 
 
 def _latent_size(height: int, width: int) -> tuple[int, int]:

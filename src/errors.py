@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -35,6 +37,8 @@ def os_reason(error: OSError) -> str:
 
 def run(main: Callable[[], int]) -> None:
     """Runs a command line and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C; a user's error is one line."""
+    # As Ctrl-C does it: through every `finally`, so that no half-written file stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main()
     except UsageError as error:
@@ -46,4 +50,7 @@ def run(main: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         report("interrupted")
         code = 130
+    except BrokenPipeError:  # `... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     sys.exit(code)

@@ -1,18 +1,24 @@
 """Compresses photos to .bin files, and reconstructs photos from .bin files.
 
-python src/inference.py -path photo.jpg -o output      # photo.bin, photo_reconstructed.png, photo_comparison.png
-python src/inference.py -path photos -o output         # a folder and what is under it; also summary.csv
-python src/inference.py -c output/photo.bin -o out2    # the reconstruction, from the .bin alone
-python src/inference.py -c output -o out2              # every .bin of a folder
-python src/inference.py -r checkpoints/mine ...        # with another model than the shipped one
+python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
+python src/inference.py -path photos -o output               # a folder and what is under it; also summary.csv, .json
+python src/inference.py -path photos -o output --report      # also report.html: a table, before/after sliders
+python src/inference.py -path photos -o output --no-overwrite    # only what is not there yet
+python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin alone
+python src/inference.py -c output -o restored --format webp  # every .bin of a folder, as WebP
+python src/inference.py -r checkpoints/mine ...              # with another model than the shipped one
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from settings import DEFAULT_CHECKPOINT, load_tensorflow
 
@@ -23,8 +29,14 @@ from arithmetic_coder import CODERS
 from bitstream import BitstreamError
 from errors import CompressGANError, UsageError, os_reason, report, run, warn
 from files import inputs_under, make_folder, output_stems, replacing
-from photo import is_photo, read_photo, write_png
+from photo import is_photo, read_photo, write_picture
 from pipeline import overlapped
+
+if TYPE_CHECKING:
+    from codec import Codec
+    from metrics import Figures
+
+SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,20 +47,59 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
     parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
     parser.add_argument(
+        "--format", choices=SUFFIXES, default="png", help="of the reconstructions; webp and jpeg of quality 95"
+    )
+    parser.add_argument("--report", action="store_true", help="also write report.html, with SSIMULACRA2 of each photo")
+    parser.add_argument("--no-overwrite", action="store_true", help="leave outputs that exist; make the others")
+    parser.add_argument("--verbose", action="store_true", help="seconds that each part took")
+    parser.add_argument(
         "--memory", metavar="GIB", type=float, default=1.0, help="what the networks may take; default: %(default)s GiB"
     )
     parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder, recorded in the .bin")
     return parser.parse_args()
 
 
+@dataclass
+class Job:
+    """A file on its way through reading, computing and writing."""
+
+    file: Path  # input
+    stem: Path  # of the outputs
+    photo: np.ndarray | None = None  # (H, W, 3) uint8
+    data: bytes = b""  # of the .bin
+    reconstruction: np.ndarray | None = None  # (H, W, 3) uint8
+    seconds: dict[str, float] = field(default_factory=dict)  # by part of the work
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - start
+
+    def timings(self) -> str:
+        return "".join(f"\n    {part}: {seconds:.3f} s" for part, seconds in self.seconds.items())
+
+
+@dataclass(frozen=True)
+class Done:
+    """What is known of a file when its outputs are written."""
+
+    text: str  # to print
+    figures: Figures | None = None
+    pictures: tuple[str, str] = ("", "")  # original and reconstruction as data URIs
+
+
 def main() -> int:
+    started = time.perf_counter()
     arguments = parse_arguments()
     if arguments.path:
-        jobs = find(arguments.path, arguments.o, "images", is_photo)
+        files = find(arguments.path, arguments.o, "images", is_photo)
     else:
-        jobs = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
+        files = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
     if not 0 < arguments.memory < 2**20:
         raise UsageError("--memory needs a number of GiB above 0")
+    if arguments.c and arguments.report:
+        raise UsageError("--report compares with the originals: it needs -path")
     make_folder(arguments.o)
 
     # TensorFlow takes seconds to load: only once the command line is known to be sound.
@@ -56,9 +107,11 @@ def main() -> int:
     from codec import Codec
 
     codec = Codec.load(arguments.r, int(arguments.memory * 2**30))
+    if arguments.verbose:
+        print(f"start-up: {time.perf_counter() - started:.1f} s")
     if arguments.path:
-        return compress(codec, jobs, arguments)
-    return decompress(codec, jobs)
+        return compress(codec, files, arguments)
+    return decompress(codec, files, arguments)
 
 
 def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> dict[Path, Path]:
@@ -74,79 +127,130 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
     return output_stems([path], path.parent, output)
 
 
-def compress(codec, jobs: dict[Path, Path], arguments: argparse.Namespace) -> int:
+def with_suffix(stem: Path, suffix: str) -> Path:
+    """Returns the path of an output; stems may hold dots of their own."""
+    return stem.with_name(f"{stem.name}{suffix}")
+
+
+def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespace) -> int:
     """Compresses the photos, prints and writes their figures, and returns the exit code."""
-    from metrics import Figures, compare, mean_line
-    from report import write_comparison, write_summary
+    from html_report import REPORT, HtmlReport, data_uri
+    from metrics import compare, mean_line
+    from report import read_summary, write_comparison, write_summary
 
     root = arguments.path if arguments.path.is_dir() else arguments.path.parent
+    picture, comparison = f"_reconstructed.{SUFFIXES[arguments.format]}", "_comparison.png"
     noted = set()
 
-    def read(file: Path) -> tuple[Path, np.ndarray]:
+    def read(file: Path) -> Job:
         def note(text: str) -> None:
             if text not in noted:
                 noted.add(text)
                 warn(f"{file}: {text} (said once)")
 
-        return file, read_photo(file, note)
+        job = Job(file, files[file])
+        with job.timed("read"):
+            job.photo = read_photo(file, note)
+        return job
 
-    def work(job: tuple[Path, np.ndarray]) -> tuple[Path, np.ndarray, bytes, np.ndarray]:
-        file, photo = job
-        data = codec.compress(photo, arguments.coder)
-        return file, photo, data, codec.decompress(data)
+    def work(job: Job) -> Job:
+        size = job.photo.shape[:2]
+        with job.timed("encode"):
+            symbols = codec.symbols(job.photo)
+        with job.timed("code"):
+            job.data = codec.to_bytes(symbols, *size, arguments.coder)
+        with job.timed("decode"):
+            symbols, *_ = codec.from_bytes(job.data)
+        with job.timed("reconstruct"):
+            job.reconstruction = codec.reconstruct(symbols, *size)
+        return job
 
-    def write(job: tuple[Path, np.ndarray, bytes, np.ndarray]) -> Figures:
-        file, photo, data, reconstruction = job
-        figures = compare(codec, photo, data, reconstruction, str(file.relative_to(root)))
-        stem = jobs[file]
-        with replacing(stem.with_name(f"{stem.name}.bin")) as temporary:
-            temporary.write_bytes(data)
-        write_png(stem.with_name(f"{stem.name}_reconstructed.png"), reconstruction)
-        write_comparison(stem.with_name(f"{stem.name}_comparison.png"), photo, reconstruction, figures)
-        return figures
+    def write(job: Job) -> Done:
+        name, original_bytes = str(job.file.relative_to(root)), job.file.stat().st_size
+        with job.timed("measure"):
+            figures = compare(codec, job.photo, job.data, job.reconstruction, name, original_bytes, arguments.report)
+        with job.timed("save"):
+            for path in missing(job.stem, (".bin",), arguments):
+                with replacing(path) as temporary:
+                    temporary.write_bytes(job.data)
+            for path in missing(job.stem, (picture,), arguments):
+                write_picture(path, job.reconstruction)
+            for path in missing(job.stem, (comparison,), arguments):
+                write_comparison(path, job.photo, job.reconstruction, figures)
+        text = f"{figures}{job.timings() if arguments.verbose else ''}"
+        pictures = (data_uri(job.photo), data_uri(job.reconstruction)) if arguments.report else ("", "")
+        return Done(text, figures, pictures)
 
-    rows = run_all(jobs, (read, 1), (work, 1), (write, 2))
+    todo = [file for file, stem in files.items() if missing(stem, (".bin", picture, comparison), arguments)]
+    results = run_all(todo, len(files), (read, 1), (work, 1), (write, 2))
+    rows = [done.figures for done in results]
+    if len(todo) < len(files):
+        before = read_summary(arguments.o)
+        names = (str(file.relative_to(root)) for file in files if file not in todo)
+        rows += [before[name] for name in names if name in before]
     if rows:
-        write_summary(arguments.o / "summary.csv", rows)
+        write_summary(arguments.o, rows)
         print(mean_line(rows))
-    return finish(len(jobs) - len(rows), len(jobs))
+    if arguments.report and results:
+        page = HtmlReport()
+        for done in results:
+            page.add(done.figures, *done.pictures)
+        page.write(arguments.o / REPORT)
+        print(f"report: {arguments.o / REPORT}")
+    return finish(len(todo) - len(results), len(todo))
 
 
-def run_all(jobs: dict[Path, Path], *stages: tuple[Callable, int]) -> list:
-    """Sends the files through the stages; prints each result, or in one line what is wrong with the file."""
+def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespace) -> int:
+    """Reconstructs photos from the .bin files, and returns the exit code."""
+    picture = f"_reconstructed.{SUFFIXES[arguments.format]}"
+
+    def work(file: Path) -> Job:
+        job = Job(file, files[file])
+        try:
+            with job.timed("decode"):
+                symbols, *size = codec.from_bytes(file.read_bytes())
+            with job.timed("reconstruct"):
+                job.reconstruction = codec.reconstruct(symbols, *size)
+        except BitstreamError as error:
+            raise CompressGANError(f"{file}: {error}") from None
+        except OSError as error:
+            raise CompressGANError(f"{file}: {os_reason(error)}") from None
+        return job
+
+    def write(job: Job) -> Done:
+        target = with_suffix(job.stem, picture)
+        with job.timed("save"):
+            write_picture(target, job.reconstruction)
+        height, width = job.reconstruction.shape[:2]
+        return Done(f"{target}: {width} x {height}{job.timings() if arguments.verbose else ''}")
+
+    todo = [file for file, stem in files.items() if missing(stem, (picture,), arguments)]
+    results = run_all(todo, len(files), (work, 1), (write, 2))
+    return finish(len(todo) - len(results), len(todo))
+
+
+def missing(stem: Path, suffixes: tuple[str, ...], arguments: argparse.Namespace) -> list[Path]:
+    """Returns the outputs to write: all, or with `--no-overwrite` those that are not there."""
+    paths = [with_suffix(stem, suffix) for suffix in suffixes]
+    return [path for path in paths if not (arguments.no_overwrite and path.exists())]
+
+
+def run_all(todo: list[Path], total: int, *stages: tuple[Callable, int]) -> list[Done]:
+    """Sends files through the stages; prints what each ends in, or in one line what is wrong with it."""
+    if len(todo) < total:
+        print(f"{total - len(todo)} of {total} files are done already")
     results = []
-    with tqdm(total=len(jobs), unit="file", disable=len(jobs) == 1 or not sys.stderr.isatty()) as progress:
-        for _, future in overlapped(jobs, *stages):
+    with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
+        for _, future in overlapped(todo, *stages):
             try:
                 results.append(future.result())
-                progress.write(str(results[-1]), file=sys.stdout)
+                progress.write(results[-1].text, file=sys.stdout)
                 sys.stdout.flush()
             except CompressGANError as error:
                 with progress.external_write_mode():
                     report(error)
             progress.update()
     return results
-
-
-def decompress(codec, jobs: dict[Path, Path]) -> int:
-    """Reconstructs photos from the .bin files, and returns the exit code."""
-
-    def work(file: Path) -> tuple[Path, np.ndarray]:
-        try:
-            return file, codec.decompress(file.read_bytes())
-        except BitstreamError as error:
-            raise CompressGANError(f"{file}: {error}") from None
-        except OSError as error:
-            raise CompressGANError(f"{file}: {os_reason(error)}") from None
-
-    def write(job: tuple[Path, np.ndarray]) -> str:
-        file, photo = job
-        target = jobs[file].with_name(f"{jobs[file].name}_reconstructed.png")
-        write_png(target, photo)
-        return f"{target}: {photo.shape[1]} x {photo.shape[0]}"
-
-    done = run_all(jobs, (work, 1), (write, 2))
-    return finish(len(jobs) - len(done), len(jobs))
 
 
 def finish(failed: int, total: int) -> int:

@@ -1,4 +1,4 @@
-"""Photos: reading any format that Pillow knows as 8-bit RGB, writing PNG, the networks' range of values."""
+"""Photos: reading any format that Pillow knows as 8-bit RGB, writing pictures, the networks' range of values."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ from files import replacing
 
 # A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm")
+
+# Suffixes of the pictures that can be written: Pillow's name, the most pixels a side, options.
+FORMATS = {
+    "png": ("PNG", 2**31 - 1, {}),
+    "webp": ("WEBP", 16383, {"quality": 95}),
+    "jpg": ("JPEG", 65500, {"quality": 95, "subsampling": "4:4:4"}),
+}
 
 # Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
 # `read_photo` has its own, that of the .bin format.
@@ -41,8 +48,7 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
                 note("only the first frame of an animated or many-page image is used")
             if image.width * image.height > MAX_PIXELS:
                 raise CompressGANError(f"{path}: {image.width} x {image.height} is more than 2^28 pixels")
-            image.load()
-            return np.asarray(_to_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"), note))
+            return upright_srgb(image, note)
     except UnidentifiedImageError:
         raise CompressGANError(f"{path}: not an image that can be read") from None
     except OSError as error:
@@ -52,6 +58,31 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files.
         raise CompressGANError(f"{path}: damaged image ({error})") from None
+
+
+def upright_srgb(image: Image.Image, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
+    """Returns an image of any mode as (H, W, 3) uint8 sRGB, as `read_photo` does; raises what Pillow raises."""
+    image.load()
+    return np.asarray(_to_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"), note))
+
+
+def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
+    """Returns an image of the Python API as (H, W, 3) uint8 sRGB.
+
+    Args:
+        image: a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
+
+    Raises:
+        CompressGANError: an array of another type or shape, or a side of 0.
+    """
+    if isinstance(image, Image.Image):
+        return upright_srgb(image)
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        raise CompressGANError(f"an image array holds uint8 values from 0 to 255, not {pixels.dtype}")
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or not pixels.size:
+        raise CompressGANError(f"an image array is (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+    return pixels if pixels.shape[2:] == (3,) else upright_srgb(Image.fromarray(pixels))
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
@@ -103,14 +134,18 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or is_image(path)
 
 
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 pixels as PNG.
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 pixels in the format that the name ends in, one of `FORMATS`.
 
     Raises:
-        CompressGANError: the file cannot be written.
+        CompressGANError: the file cannot be written, or its format cannot hold that many pixels a side.
     """
+    height, width = pixels.shape[:2]
+    name, most, options = FORMATS[path.suffix.removeprefix(".")]
+    if max(height, width) > most:
+        raise CompressGANError(f"{path}: {name} holds at most {most} pixels a side, not {width} x {height}")
     with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format=name, **options)
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from errors import CompressGANError, UsageError, report, run
 from files import inputs_under, make_folder, output_stems
-from photo import is_photo, read_photo, write_png
+from photo import is_photo, read_photo, write_picture
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,7 +55,7 @@ def main() -> int:
     def work(job: tuple[Path, Path]) -> bool:
         file, stem = job
         try:
-            write_png(stem.with_name(f"{stem.name}.png"), resize(read_photo(file), size, arguments.stretch))
+            write_picture(stem.with_name(f"{stem.name}.png"), resize(read_photo(file), size, arguments.stretch))
         except CompressGANError as error:
             report(error)
             return False

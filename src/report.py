@@ -1,30 +1,63 @@
-"""What a compression call leaves beside the `.bin` files: comparison pictures and the table of figures."""
+"""What a compression call leaves beside the `.bin` files: comparison pictures and the tables of figures."""
 
 from __future__ import annotations
 
 import csv
+import json
+import math
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from errors import warn
 from files import replacing
-from metrics import Figures
-from photo import write_png
+from metrics import Figures, mean
+from photo import write_picture
+
+SUMMARY = "summary"  # stem of the tables of figures
 
 
-def write_summary(path: Path, rows: list[Figures]) -> None:
-    """Writes the figures as CSV, a line a photo.
+def write_summary(folder: Path, rows: list[Figures]) -> None:
+    """Writes the figures as `summary.csv`, a line a photo, and as `summary.json` with their means.
+
+    What is not known is an empty cell or null.
 
     Raises:
-        CompressGANError: the file cannot be written.
+        CompressGANError: a file cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Figures)])
+    names = [field.name for field in fields(Figures)]
+    table = [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
+    with (
+        replacing(folder / f"{SUMMARY}.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+        for row in table:
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    means = {name: _known(mean(rows, name)) for name in names if name not in ("file", "width", "height")}
+    with replacing(folder / f"{SUMMARY}.json") as temporary:
+        temporary.write_text(json.dumps({"mean": means, "photos": table}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_summary(folder: Path) -> dict[str, Figures]:
+    """Returns the figures that an earlier call wrote into `summary.json`, by file; none if it is not there."""
+    path = folder / f"{SUMMARY}.json"
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))["photos"]
+        rows = [Figures(**{name: math.nan if value is None else value for name, value in row.items()}) for row in table]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        warn(f"{path}: not a summary of photos; its figures are left out")
+        return {}
+    return {row.file: row for row in rows}
+
+
+def _known(value: float | str) -> float | str | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_comparison(path: Path, photo: np.ndarray, reconstruction: np.ndarray, figures: Figures) -> None:
@@ -47,4 +80,4 @@ def write_comparison(path: Path, photo: np.ndarray, reconstruction: np.ndarray, 
     for left, pixels, caption in zip((0, column), (photo, reconstruction), captions, strict=True):
         canvas.paste(Image.fromarray(pixels), (left + (column - width) // 2, 0))
         draw.text((left + column // 2, height + size), caption, "black", font, anchor="mm")
-    write_png(path, np.asarray(canvas))
+    write_picture(path, np.asarray(canvas))

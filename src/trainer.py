@@ -22,7 +22,7 @@ from codec import Codec
 from data import training_dataset, validation_photos
 from errors import CompressGANError, os_reason
 from files import make_folder
-from metrics import mean, mean_line, measure
+from metrics import compare, mean, mean_line
 from model import CONFIG_FILE, CompressGAN
 from perceptual import PerceptualLoss
 from photo import to_float
@@ -228,9 +228,11 @@ class Trainer:
         """
         config = self.config
         codec = Codec(self.ema, fingerprint=bytes(4), memory=2**62)
-        measured = [measure(codec, photo) for photo in photos]
-        rows = [figures for figures, _ in measured]
-        reconstructions = [reconstruction for _, reconstruction in measured]
+        latents = [codec.latents(photo) for photo in photos]
+        symbols = [codec.quantize(own) for own in latents]
+        files = [codec.to_bytes(own, *photo.shape[:2]) for own, photo in zip(symbols, photos, strict=True)]
+        reconstructions = [codec.decompress(file) for file in files]
+        rows = [compare(codec, *job) for job in zip(photos, files, reconstructions, strict=True)]
         figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
         pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
         # A rate that is held at its target does not count: its weight changes from step to step.
@@ -241,8 +243,7 @@ class Trainer:
             figures["score"] += config.perceptual_coeff * figures["perceptual"]
         best = figures["score"] < float(self.best_score.numpy())
         figures["best"] = float(best)
-        latents = np.concatenate([codec.latents(photo).ravel() for photo in photos])
-        symbols = self.ema.quantizer.indices(latents).numpy()
+        latents, symbols = (np.concatenate([own.ravel() for own in kind]) for kind in (latents, symbols))
         centers = self.ema.quantizer.centers.numpy()
         self._summaries.validation(step, figures, photos, reconstructions, latents, symbols, centers)
         if best:

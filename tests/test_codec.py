@@ -9,10 +9,12 @@ import pytest
 from conftest import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from arithmetic_coder import CODERS
 from bitstream import Bitstream, BitstreamError
 from codec import Codec
+from errors import CompressGANError
 from model import CompressGAN
 
 
@@ -68,4 +70,38 @@ def test_symbols_do_not_depend_on_the_networks_precision(codec: Codec, checkpoin
     low = CompressGAN(tiny.replace(precision="mixed_bfloat16"))
     low.set_weights(CompressGAN.load(checkpoint).get_weights())
     data = codec.compress(make_photo(80, 48))
-    np.testing.assert_array_equal(Codec(low).decompress_symbols(data), codec.decompress_symbols(data))
+    np.testing.assert_array_equal(Codec(low).from_bytes(data)[0], codec.from_bytes(data)[0])
+
+
+def test_images_of_other_kinds(codec: Codec) -> None:
+    """Pillow images and grey or transparent arrays give what the same photo as RGB array gives."""
+    photo = make_photo(40, 60)
+    grey, alpha = photo[..., 0], np.random.default_rng(0).integers(0, 256, (40, 60, 1), dtype=np.uint8)
+    rgba = np.concatenate([photo, alpha], axis=-1)
+    turned = Image.fromarray(photo)
+    turned.getexif()[0x0112] = 6  # to be shown a quarter turn clockwise
+    on_white = Image.alpha_composite(Image.new("RGBA", (60, 40), "white"), Image.fromarray(rgba)).convert("RGB")
+    for image, expected in (
+        (Image.fromarray(photo), photo),
+        (turned, np.rot90(photo, -1)),
+        (grey, np.repeat(grey[..., np.newaxis], 3, axis=-1)),
+        (Image.fromarray(grey), np.repeat(grey[..., np.newaxis], 3, axis=-1)),
+        (rgba, np.asarray(on_white)),
+        (photo[::-1, ::2], photo[::-1, ::2].copy()),
+    ):
+        assert codec.compress(image) == codec.compress(np.ascontiguousarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((20, 20, 3), np.float32), "uint8 values from 0 to 255, not float32"),
+        (np.zeros((20, 20, 2), np.uint8), r"not \(20, 20, 2\)"),
+        (np.zeros((1, 20, 20, 3), np.uint8), r"not \(1, 20, 20, 3\)"),
+        (np.zeros((0, 20, 3), np.uint8), r"not \(0, 20, 3\)"),
+        (np.zeros((1, 2**20, 3), np.uint8), "1048576 x 1 pixels does not fit"),
+    ],
+)
+def test_what_is_no_image_is_refused(codec: Codec, image: np.ndarray, words: str) -> None:
+    with pytest.raises(CompressGANError, match=words):
+        codec.compress(image)

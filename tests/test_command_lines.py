@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -32,13 +34,21 @@ def test_a_folder_there_and_back(compressed: Path, checkpoint: Path, photos: Pat
     made = sorted(str(path.relative_to(compressed)) for path in compressed.rglob("*") if path.is_file())
     stems = ("a", "b", "c", "sub/d")
     kinds = (".bin", "_comparison.png", "_reconstructed.png")
-    assert made == sorted(["summary.csv", *(stem + kind for stem in stems for kind in kinds)])
+    assert made == sorted(["summary.csv", "summary.json", *(stem + kind for stem in stems for kind in kinds)])
     with (compressed / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
+    summary = json.loads((compressed / "summary.json").read_text())
+    for row, same in zip(rows, summary["photos"], strict=True):
+        assert list(row) == list(same)
+        for name, value in same.items():
+            assert row[name] == ("" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value))
+    assert summary["mean"]["psnr"] == pytest.approx(np.mean([float(row["psnr"]) for row in rows]), 1e-4)
+    assert summary["mean"]["ms_ssim"] is None  # all too small for it
     assert [row["file"] for row in rows] == ["a.png", "b.jpg", "c.webp", "sub/d.png"]
     for row in rows:
         stem = Path(row["file"]).with_suffix("")
         assert int(row["bytes"]) == (compressed / f"{stem}.bin").stat().st_size
+        assert float(row["ratio"]) == pytest.approx((photos / row["file"]).stat().st_size / int(row["bytes"]), 1e-4)
         assert float(row["bpp"]) == pytest.approx(8 * int(row["bytes"]) / int(row["width"]) / int(row["height"]), 1e-4)
     assert Image.open(compressed / "a_comparison.png").width >= 200
 
@@ -106,10 +116,84 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
     ]
     for arguments, words in cases:
         assert_one_error_line(run_cli("inference.py", *arguments), words)
+    assert_one_error_line(run_cli("inference.py", "-c", photo, "-o", out, "--report"), "needs -path", code=2)
     for arguments in (("-o", out), ("-path", photo, "-c", photo, "-o", out)):
         result = run_cli("inference.py", *arguments)
         assert result.returncode == 2
         assert result.stderr.startswith("usage: inference.py")
+
+
+def test_report_format_and_timings(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("-r", checkpoint, "-path", photos, "-o", out, "--report", "--verbose", "--format", "webp")
+    result = run_cli("inference.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert Image.open(out / "a_reconstructed.webp").size == (100, 80)
+    assert not (out / "a_reconstructed.png").exists()
+    for part in ("start-up", "read", "encode", "code", "decode", "reconstruct", "measure", "save"):
+        assert f"{part}: " in result.stdout
+    page = (out / "report.html").read_text()
+    assert page.count("<figure") == 4
+    assert '<a href="#photo3">sub/d.png</a>' in page
+    assert json.loads((out / "summary.json").read_text())["mean"]["ssimulacra2"] < 100
+
+    result = run_cli("inference.py", "-r", checkpoint, "-c", out, "-o", tmp_path / "back", "--format", "jpeg")
+    assert result.returncode == 0, result.stderr
+    assert Image.open(tmp_path / "back" / "sub" / "d_reconstructed.jpg").format == "JPEG"
+
+
+def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: Path, photos: Path) -> None:
+    summary = (compressed / "summary.json").read_text()
+    (compressed / "a.bin").write_text("mine")
+    (compressed / "a_comparison.png").unlink()
+    kept = compressed / "b_reconstructed.png"
+    kept.write_text("mine too")
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", compressed, "--no-overwrite")
+    assert result.returncode == 0, result.stderr
+    assert "3 of 4 files are done already" in result.stdout
+    assert (compressed / "a.bin").read_text() == "mine"
+    assert kept.read_text() == "mine too"
+    assert (compressed / "a_comparison.png").exists()
+    assert json.loads((compressed / "summary.json").read_text())["photos"] == json.loads(summary)["photos"]
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", compressed)
+    assert result.returncode == 0, result.stderr
+    assert (compressed / "a.bin").read_bytes()[:3] == b"CGN"
+
+
+def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    for i in range(30):
+        Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
+    out = tmp_path / "out"
+    script = PROJECT / "src" / "inference.py"
+    command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.readline()  # the first photo is done
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 130
+        assert errors == "error: interrupted\n"
+        assert not list(out.rglob(".*"))
+        for path in out.rglob("*.png"):
+            Image.open(path).load()
+
+
+def test_output_into_a_pipe_that_closes(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [
+        sys.executable,
+        PROJECT / "src" / "inference.py",
+        "-r",
+        checkpoint,
+        "-path",
+        photos,
+        "-o",
+        tmp_path / "o",
+    ]
+    result = subprocess.run(list(map(str, command)), stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(write_end)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_coders(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import make_photo
 
 from codec import Codec
-from metrics import MS_SSIM_MIN_SIDE, mean, measure, ms_ssim, psnr
+from metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssimulacra2
 
 
 def test_psnr_is_on_8_bit_values() -> None:
@@ -28,15 +29,41 @@ def test_ms_ssim() -> None:
     assert math.isnan(ms_ssim(x[:-1], y[:-1]))
 
 
-def test_measure_uses_the_real_bytes_and_means_leave_out_what_is_not_known(checkpoint: Path) -> None:
+def test_psnr_of_many_strips() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (2, 700, 30, 3), dtype=np.uint8)
+    assert psnr(x, y) == pytest.approx(10 * math.log10(255**2 / np.mean((x.astype(float) - y) ** 2)))
+
+
+def test_ms_ssim_is_tensorflows() -> None:
+    x, y = make_photo(170, 180), make_photo(170, 180, seed=1) // 2 + make_photo(170, 180) // 2
+    assert ms_ssim(x, y) == pytest.approx(float(tf.image.ssim_multiscale(x[np.newaxis], y[np.newaxis], 255)[0]), 1e-4)
+
+
+def test_ssimulacra2() -> None:
+    x = make_photo(40, 50)
+    assert ssimulacra2(x, x) == pytest.approx(100)
+    noisy, noisier = (
+        np.clip(x + np.random.default_rng(0).normal(0, d, x.shape), 0, 255).astype(np.uint8) for d in (5, 50)
+    )
+    assert ssimulacra2(x, noisier) < ssimulacra2(x, noisy) < 100
+    assert math.isnan(ssimulacra2(x[:7], noisy[:7]))
+
+
+def test_figures_are_of_the_real_bytes_and_means_leave_out_what_is_not_known(checkpoint: Path) -> None:
     codec = Codec.load(checkpoint)
-    photos = [make_photo(40, 50), make_photo(170, 180)]
-    measured = [measure(codec, photo) for photo in photos]
-    for photo, (figures, reconstruction) in zip(photos, measured, strict=True):
-        assert figures.bytes == len(codec.compress(photo))
-        assert figures.bpp == pytest.approx(8 * figures.bytes / (photo.shape[0] * photo.shape[1]))
+    rows = []
+    for photo in (make_photo(40, 50), make_photo(170, 180)):
+        data = codec.compress(photo)
+        reconstruction = codec.decompress(data)
+        figures = compare(codec, photo, data, reconstruction, "a.jpg", original_bytes=5000)
+        assert figures.bytes == len(data)
+        assert figures.bpp == pytest.approx(8 * len(data) / (photo.shape[0] * photo.shape[1]))
+        assert figures.ratio == pytest.approx(5000 / len(data))
         assert figures.psnr == psnr(photo, reconstruction)
-    rows = [figures for figures, _ in measured]
+        assert math.isnan(figures.ssimulacra2)
+        rows.append(figures)
     assert mean(rows, "psnr") == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
     assert mean(rows, "ms_ssim") == rows[1].ms_ssim
     assert math.isnan(mean(rows[:1], "ms_ssim"))
+    assert mean_line(rows).endswith(f"MS-SSIM {rows[1].ms_ssim:.4f} (of 1)")

@@ -1,0 +1,146 @@
+"""Measures inference: start-up, each part of one photo's way, a folder against single calls, a large photo's memory.
+
+python benchmarks/inference.py -path photos
+python benchmarks/inference.py -path photos --large 0 0        # without the large photo
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from settings import DEFAULT_CHECKPOINT, PROJECT_DIR, load_tensorflow
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from errors import CompressGANError, run
+from files import files_under
+from photo import is_photo, read_photo, write_picture
+
+SIZE = (768, 512)  # of the photos, pixels
+REPEATS = 5
+
+
+def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) -> None:
+    """Writes `count` photos of one size, made of those given."""
+    folder.mkdir()
+    for i in range(count):
+        image = ImageOps.fit(Image.fromarray(read_photo(photos[i % len(photos)])), size, Image.Resampling.LANCZOS)
+        write_picture(folder / f"{i:02}.png", np.asarray(image))
+
+
+def fastest(function, *arguments) -> float:
+    """Returns the seconds of the fastest of several calls."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        function(*arguments)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def command_line(*arguments: object) -> tuple[float, float]:
+    """Runs inference.py in a process of its own; returns its seconds and its peak resident memory, GiB."""
+    command = [sys.executable, str(PROJECT_DIR / "src" / "inference.py"), *map(str, arguments)]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise CompressGANError(f"{' '.join(command)}: failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos to make others of")
+    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint")
+    parser.add_argument("--count", type=int, default=40, help="photos of the folder; default: %(default)s")
+    parser.add_argument(
+        "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="default: %(default)s"
+    )
+    arguments = parser.parse_args()
+    photos = [file for file in files_under(arguments.path) if is_photo(file)]
+    if not photos:
+        raise CompressGANError(f"{arguments.path}: no photos in this folder")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        fitted(photos, SIZE, arguments.count, folder / "photos")
+        measure_parts_and_folder(arguments.r, folder)
+        if min(arguments.large):
+            measure_large(photos, tuple(arguments.large), arguments.r, folder)
+    return 0
+
+
+def measure_parts_and_folder(checkpoint: Path, folder: Path) -> None:
+    import inference
+
+    files = sorted((folder / "photos").iterdir())
+    photo = read_photo(files[0])
+    start = time.perf_counter()
+    load_tensorflow()
+    from codec import Codec
+
+    codec = Codec.load(checkpoint)
+    codec.decompress(codec.compress(photo))
+    print(f"start-up, the networks' first run included: {time.perf_counter() - start:.1f} s\n")
+
+    symbols, data = codec.symbols(photo), codec.compress(photo)
+    size = photo.shape[:2]
+    parts = {
+        "read": fastest(read_photo, files[0]),
+        "encode": fastest(codec.symbols, photo),
+        "code": fastest(codec.to_bytes, symbols, *size),
+        "decode": fastest(codec.from_bytes, data),
+        "reconstruct": fastest(codec.reconstruct, symbols, *size),
+        "save": fastest(write_picture, folder / "saved.png", photo),
+    }
+    megapixels = size[0] * size[1] / 1e6
+    print(f"| {SIZE[0]} x {SIZE[1]}, one photo | seconds | MP/s |\n|---|---:|---:|")
+    for names in (*((name,) for name in parts), ("encode", "code"), ("decode", "reconstruct")):
+        seconds = sum(parts[name] for name in names)
+        print(f"| {' + '.join(names)} | {seconds:.3f} | {megapixels / seconds:.1f} |")
+
+    def compress(inputs: list[Path]) -> None:
+        stems = {file: folder / "out" / file.stem for file in inputs}
+        sys.argv = ["inference.py", "-path", str(folder / "photos"), "-o", str(folder / "out")]
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert inference.compress(codec, stems, inference.parse_arguments()) == 0
+
+    compress(files[:1])  # traces the metrics
+    start = time.perf_counter()
+    for file in files:
+        compress([file])
+    alone = time.perf_counter() - start
+    start = time.perf_counter()
+    compress(files)
+    together = time.perf_counter() - start
+    print(f"\n| {len(files)} photos, everything written and measured | seconds | MP/s |\n|---|---:|---:|")
+    for name, seconds in (("a call each, without the start-up", alone), ("one call for the folder", together)):
+        print(f"| {name} | {seconds:.1f} | {len(files) * megapixels / seconds:.2f} |")
+    print(f"\nthe folder is {alone / together:.2f} times as fast")
+
+
+def measure_large(photos: list[Path], size: tuple[int, int], checkpoint: Path, folder: Path) -> None:
+    fitted(photos, size, 1, folder / "large")
+    made, back = folder / "made", folder / "back"
+    print(f"\n| {size[0]} x {size[1]}, start-up included | seconds | peak memory, GiB |\n|---|---:|---:|")
+    for name, *paths in (
+        ("compress, measure, write", "-path", folder / "large", "-o", made),
+        ("decompress", "-c", made, "-o", back),
+    ):
+        seconds, peak = command_line("-r", checkpoint, *paths)
+        print(f"| {name} | {seconds:.1f} | {peak:.2f} |")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,87 @@
+"""The report page, in a real browser where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import make_photo
+
+from html_report import REPORT, HtmlReport, data_uri
+from metrics import Figures
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def figures(file: str, size: int, ms_ssim: float) -> Figures:
+    return Figures(file, 120, 90, 9000.0, size, 9000 / size, 8 * size / 120 / 90, 0.15, 22.5, ms_ssim, 12.5)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[sync_api.Page]:
+    """The report of three photos, opened; at the end, nothing must have been fetched or complained about."""
+    if not CHROMIUM:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs a Chromium")
+        pytest.skip("no Chromium on this machine")
+    report = HtmlReport()
+    for i, (file, size, ms_ssim) in enumerate(
+        [("b <&> 'c'.png", 900, 0.5), ("photo10.png", 80, float("nan")), ("photo9.png", 700, 0.25)]
+    ):
+        photo = make_photo(90, 120, i)
+        report.add(figures(file, size, ms_ssim), data_uri(photo), data_uri(255 - photo))
+    report.write(tmp_path / REPORT)
+    messages, requests = [], []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 900, "height": 700})
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((tmp_path / REPORT).as_uri())
+        yield page
+        browser.close()
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == [(tmp_path / REPORT).as_uri()]
+
+
+def column(page: sync_api.Page, number: int) -> list[str]:
+    return [row.locator("td").nth(number).inner_text() for row in page.locator("tbody tr").all()]
+
+
+def test_the_table_sorts_and_the_slider_moves(page: sync_api.Page) -> None:
+    assert column(page, 0) == ["b <&> 'c'.png", "photo10.png", "photo9.png"]
+    for heading, number, rising in (
+        ("bytes", 3, ["80", "700", "900"]),
+        ("file", 0, ["b <&> 'c'.png", "photo9.png", "photo10.png"]),
+    ):
+        button = page.locator(f'th button:text-is("{heading}")')
+        button.click()
+        assert column(page, number) == rising
+        button.click()
+        assert column(page, number) == rising[::-1]
+    # What is not known comes last, either way.
+    for expected in (["0.2500", "0.5000", ""], ["0.5000", "0.2500", ""]):
+        page.locator('th button:text-is("MS-SSIM")').click()
+        assert column(page, 7) == expected
+
+    stage = page.locator(".stage").first
+    box = stage.bounding_box()
+    assert (box["width"], box["height"]) == (120, 90)
+    assert stage.locator(".size").inner_text() == "900 bytes"
+    images = page.locator("img")
+    assert all(image.evaluate("image => image.complete && image.naturalWidth === 120") for image in images.all())
+    after = stage.locator(".after")
+    for share in (0.2, 0.9):
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        clip = after.evaluate("element => getComputedStyle(element).clipPath")
+        assert float(clip.split()[-1].rstrip("%)")) == pytest.approx(100 * share, abs=12)
+
+    page.get_by_label("zoom").first.select_option("4")
+    assert stage.bounding_box()["width"] == 480
+    page.get_by_label("zoom").first.select_option("fit")
+    assert stage.bounding_box()["width"] > 480
