@@ -74,12 +74,13 @@ class Config:
     adversarial_from: int = 120_000  # step at which the adversarial and feature matching terms join
     crop_size: int = 256  # side of the random training crops, pixels
     batch_size: int = 8  # crops a step
-    learning_rate: float = 4e-4  # Adam, of encoder, centers and generator
+    optimizer: Literal["muon", "adam"] = "muon"  # of encoder, centers and generator; the others have Adam
+    learning_rate: float = 4e-4  # of encoder, centers and generator
     prior_learning_rate: float = 2e-3  # Adam, of the entropy coder's prior
     discriminator_learning_rate: float = 2e-4  # Adam, of the discriminators
     final_learning_rate_share: float = 0.02  # all rates fall to this share along a cosine; 1: constant
     warmup_steps: int = 500  # all rates rise linearly over these steps
-    adam_beta_1: float = 0.9  # of all optimizers
+    adam_beta_1: float = 0.9  # of all that Adam moves; with Muon that is all but the kernels of convolutions
     gradient_clip: float = 1.0  # largest global norm of a gradient; 0: no clipping
     ema_decay: float = 0.999  # of the averaged weights that inference uses
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"  # of the layers' arithmetic
@@ -224,6 +225,7 @@ _LEAST = {
 _CHOICES = {
     "norm": ("none", "channel", "instance"),
     "upsampling": ("pixel_shuffle", "transposed"),
+    "optimizer": ("muon", "adam"),
     "precision": PRECISIONS,
 }
 
@@ -263,6 +265,7 @@ PRESETS = {
         adversarial_coeff=1.0,
         feature_matching_coeff=10.0,
         batch_size=4,
+        optimizer="adam",
         learning_rate=2e-4,
         final_learning_rate_share=1.0,
         warmup_steps=0,
@@ -284,6 +287,7 @@ PRESETS = {
         adversarial_from=40,
         crop_size=64,
         batch_size=4,
+        optimizer="adam",
         warmup_steps=5,
         ema_decay=0.9,
         validation_images=2,

@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint")
     parser.add_argument("--count", type=int, default=40, help="photos of the folder; default: %(default)s")
     parser.add_argument(
-        "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="default: %(default)s"
+        "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="pixels; default: 6000 4000"
     )
     arguments = parser.parse_args()
     photos = [file for file in files_under(arguments.path) if is_photo(file)]

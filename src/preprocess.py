@@ -28,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-i", metavar="DIR", type=Path, required=True, help="folder of photos")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
     parser.add_argument(
-        "--size", metavar=("W", "H"), type=int, nargs=2, default=PREPROCESS_SIZE, help="pixels; default: %(default)s"
+        "--size", metavar=("W", "H"), type=int, nargs=2, default=PREPROCESS_SIZE, help="pixels; default: 256 256"
     )
     parser.add_argument("--stretch", action="store_true", help="stretch to the size instead of cropping the middle")
     return parser.parse_args()

@@ -37,8 +37,8 @@ def parse_arguments() -> argparse.Namespace:
         "-path", metavar="DIR", type=Path, nargs="+", help="folders of photos; default: those indexed last"
     )
     parser.add_argument("-name", help="label of the run in TensorBoard; default: the checkpoint folder's name")
-    parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="where the path indexes lie")
-    parser.add_argument("--logdir", metavar="DIR", type=Path, default=TENSORBOARD_DIR, help="TensorBoard's folder")
+    parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="path indexes; default: data/")
+    parser.add_argument("--logdir", metavar="DIR", type=Path, default=TENSORBOARD_DIR, help="default: tensorboard/")
     parser.add_argument("--preset", choices=PRESETS, help="settings to start from; default: compact")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="optimizer steps in all; short for --set steps=N")
@@ -90,10 +90,11 @@ def main() -> int:
     start = int(trainer.step.numpy())
     if start >= config.steps:
         trainer.save_for_inference()
-        print(f"{directory}: all {config.steps} steps are done; train on with --steps N")
+        print(f"{directory}: all {config.steps} steps are done; train on with --steps N, more than these")
         return 0
     resumed = f"goes on at step {start}" if start else "starts"
-    print(f"{directory}: {resumed} of {config.steps}, {len(train_paths)} photos, validated on {len(test_paths)}")
+    validated = min(len(test_paths), config.validation_images)
+    print(f"{directory}: {resumed} of {config.steps}, {len(train_paths)} photos, validated on {validated}")
     try:
         trainer.fit(train_paths, test_paths)
     except TrainingEnded:
@@ -127,7 +128,9 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
         if arguments.preset and any(
             getattr(before, name) != getattr(PRESETS[arguments.preset], name) for name in ARCHITECTURE
         ):
-            raise UsageError(f"{directory}: holds a model of other settings than preset {arguments.preset}")
+            raise UsageError(
+                f"{directory}: holds a model of other settings than preset {arguments.preset}; leave --preset out"
+            )
     else:
         before = PRESETS[arguments.preset or "compact"]
     try:
@@ -158,6 +161,7 @@ def index_images(arguments: argparse.Namespace, config: Config) -> tuple[list[st
     train_index, test_index = arguments.index / TRAIN_INDEX, arguments.index / TEST_INDEX
     if arguments.path:
         images, others = find_images(arguments.path)
+        others = [path for path in others if path not in (train_index.resolve(), test_index.resolve())]
         if others:
             shown = ", ".join(map(str, others[:5])) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
             warn(f"left out, since not images: {shown}")

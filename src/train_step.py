@@ -11,10 +11,13 @@ import tensorflow as tf
 
 import losses
 from model import CompressGAN, dtype_policy
+from muon import Muon
 from network import build_discriminator
 from perceptual import PerceptualLoss
 
 Terms = dict[str, tf.Tensor]
+
+OPTIMIZERS = {"muon": Muon, "adam": keras.optimizers.Adam}
 
 _RATE_CONTROL = 0.015  # change of the rate weight's logarithm in a step, times the rate's relative excess
 
@@ -44,7 +47,7 @@ class TrainStep:
                 self.discriminator = build_discriminator(config)
             networks = (self.model.encoder, self.model.quantizer, self.model.generator)
             self._variables = [variable for network in networks for variable in network.trainable_variables]
-            self.optimizer = self._make_optimizer(self._variables)
+            self.optimizer = self._make_optimizer(self._variables, OPTIMIZERS[config.optimizer])
             # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
             self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
             self.discriminator_optimizer = self._make_optimizer(self.discriminator.trainable_variables)
@@ -62,8 +65,10 @@ class TrainStep:
             "rate_coeff": self.rate_coeff,
         }
 
-    def _make_optimizer(self, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(beta_1=self.config.adam_beta_1)
+    def _make_optimizer(
+        self, variables: list[keras.Variable], kind: type[keras.optimizers.Adam] = keras.optimizers.Adam
+    ) -> keras.optimizers.Optimizer:
+        optimizer = kind(beta_1=self.config.adam_beta_1)
         if self.config.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(variables)

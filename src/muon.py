@@ -1,0 +1,57 @@
+"""Muon: momentum whose directions are made equally long, for convolution kernels; Adam for everything else.
+
+Jordan et al. 2024 (kellerjordan.github.io/posts/muon), scaled as in Liu et al., arXiv 2502.16982. In Keras, Muon leaves
+out kernels of convolutions, which are nearly all weights here.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that takes singular values in (0, 1] to about 1
+_ITERATIONS = 5
+_RMS = 0.2  # of an update at learning rate 1, which is about Adam's, so that one rate suits both
+
+
+class Muon(keras.optimizers.Adam):
+    """Adam, but for the kernels of convolutions: those move by their orthogonalized momentum.
+
+    A kernel (height, width, in, out) counts as the matrix (height * width * in, out).
+    """
+
+    def __init__(self, momentum: float = 0.95, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+        if len(variable.shape) != 4:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        average = self._momentums[self._get_variable_index(variable)]
+        self.assign(average, self.momentum * average + gradient)
+        ahead = gradient + self.momentum * average  # Nesterov's
+        matrix = tf.reshape(ahead, (-1, variable.shape[-1]))
+        step = _RMS * max(matrix.shape) ** 0.5 * orthogonalized(matrix)
+        self.assign_sub(variable, tf.cast(learning_rate, step.dtype) * tf.reshape(step, variable.shape))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "momentum": self.momentum}
+
+
+def orthogonalized(matrix: tf.Tensor) -> tf.Tensor:
+    """Returns a matrix of the same singular vectors, (m, n) float32, whose singular values are about 1.
+
+    The Newton-Schulz iteration X <- X (a I + b A + c A^2) with A = X^T X, done on A alone, or on X X^T where that is
+    smaller: the polynomials commute, so their product is applied to X once, at the end.
+    """
+    matrix /= tf.norm(matrix) + 1e-20
+    tall = matrix.shape[0] >= matrix.shape[1]
+    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
+    a, b, c = _COEFFICIENTS
+    product = identity = tf.eye(min(matrix.shape))
+    for _ in range(_ITERATIONS):
+        polynomial = a * identity + b * gram + c * tf.matmul(gram, gram)
+        product = tf.matmul(polynomial, product)
+        gram = tf.matmul(polynomial, tf.matmul(gram, polynomial))
+    return tf.matmul(matrix, product) if tall else tf.matmul(product, matrix)
