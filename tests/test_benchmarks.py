@@ -30,3 +30,9 @@ def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     assert sizes["block, whole files"] < sizes["packed, 3 bits a symbol"] + 17
     assert all(name in output for name in sizes)
     assert {(row["coder"], row["width"]) for row in result["speeds"]} >= {("context", 1536), ("context", 256)}
+
+
+def test_inference(checkpoint: Path, photos: Path) -> None:
+    output = run_benchmark("inference.py", "-r", checkpoint, "-path", photos, "--count", 1, "--large", 400, 300)
+    for words in ("start-up", "encode + code", "decode + reconstruct", "one call for the folder", "| decompress |"):
+        assert words in output
