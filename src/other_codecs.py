@@ -1,0 +1,118 @@
+"""The codecs people use, to measure against: JPEG, JPEG 2000, WebP, AVIF, HEIC by Pillow, HEVC and VVC by ffmpeg."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+
+
+@dataclass(frozen=True)
+class ComparedCodec:
+    """A codec that is set by one number, which makes its files larger as it moves along `settings`.
+
+    `encode` takes a photo (H, W, 3) uint8 and a setting, and gives the bytes of a whole file; `decode` takes these and
+    gives a photo. Both raise what the library beneath raises.
+    """
+
+    name: str
+    settings: Sequence[int]
+    encode: Callable[[np.ndarray, int], bytes]
+    decode: Callable[[bytes], np.ndarray]
+
+
+def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
+    """Returns the codecs that this machine has, and what is absent, each with what would bring it."""
+    codecs = [
+        _by_pillow("JPEG", range(1, 96), lambda quality: {"format": "JPEG", "quality": quality, "optimize": True}),
+        _by_pillow("JPEG 2000", range(10, 4000), _jpeg2000_options),
+        _by_pillow("WebP", range(101), lambda quality: {"format": "WEBP", "quality": quality, "method": 6}),
+    ]
+    absent = []
+    if features.check("avif"):
+        codecs.append(
+            _by_pillow("AVIF", range(101), lambda quality: {"format": "AVIF", "quality": quality, "speed": 4})
+        )
+    else:
+        absent.append("AVIF (a Pillow that has it)")
+    try:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        codecs.append(_by_pillow("HEIC", range(101), lambda quality: {"format": "HEIF", "quality": quality}))
+    except ImportError:
+        absent.append("HEIC (pip install pillow-heif)")
+    encoders = _ffmpeg("-encoders").decode(errors="replace") if shutil.which("ffmpeg") else ""
+    for name, encoder, container, coarsest in (("HEVC", "libx265", "hevc", 51), ("VVC", "libvvenc", "vvc", 63)):
+        if encoder in encoders:
+            codecs.append(_by_ffmpeg(name, encoder, container, range(coarsest, -1, -1)))
+        else:
+            absent.append(f"{name} (an ffmpeg with {encoder})")
+    return codecs, absent
+
+
+def _by_pillow(name: str, settings: Sequence[int], options: Callable[[int], dict]) -> ComparedCodec:
+    def encode(photo: np.ndarray, setting: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(photo).save(buffer, **options(setting))
+        return buffer.getvalue()
+
+    def decode(data: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+
+    return ComparedCodec(name, settings, encode, decode)
+
+
+def _jpeg2000_options(millibits: int) -> dict:
+    """The setting is the rate wanted, in thousandths of a bit per pixel; Pillow wants the ratio to 24 bits."""
+    options = {"format": "JPEG2000", "quality_mode": "rates", "quality_layers": [24_000 / millibits]}
+    # Without the colour transform, Pillow's default, it would be 1.7 dB worse.
+    return {**options, "irreversible": True, "mct": 1}
+
+
+def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int]) -> ComparedCodec:
+    """One intra frame in 4:2:0, at a constant quantizer; its raw stream holds the size, and no container."""
+
+    def encode(photo: np.ndarray, setting: int) -> bytes:
+        height, width = photo.shape[:2]
+        if height % 2 or width % 2:
+            raise ValueError(f"4:2:0 needs even sides, not {width} x {height}")
+        source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "-")
+        quantizer = (
+            ("-x265-params", f"qp={setting}:info=0:log-level=none") if encoder == "libx265" else ("-qp", str(setting))
+        )
+        wanted = ("-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder, *quantizer, "-f", container, "-")
+        return _ffmpeg(*source, *wanted, stdin=photo.tobytes())
+
+    def decode(data: bytes) -> np.ndarray:
+        # PNG tells the size, which raw frames would not.
+        with tempfile.TemporaryDirectory() as folder:
+            stream = Path(folder) / f"stream.{container}"
+            stream.write_bytes(data)
+            png = _ffmpeg("-f", container, "-i", str(stream), "-f", "image2", "-c:v", "png", "-pix_fmt", "rgb24", "-")
+        with Image.open(io.BytesIO(png)) as image:
+            return np.asarray(image)
+
+    return ComparedCodec(name, settings, encode, decode)
+
+
+def _ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:
+    """Runs ffmpeg and returns its output.
+
+    Raises:
+        ValueError: it failed; the message is the last line that it said.
+    """
+    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=600)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ValueError(lines[-1] if lines else f"ffmpeg failed with {done.returncode}")
+    return done.stdout

@@ -1,0 +1,130 @@
+"""Measuring against other codecs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
+from PIL import Image
+
+from evaluate import OURS, Bench, bracketing, first_reaching, means
+from metrics import psnr
+from other_codecs import ComparedCodec, available_codecs
+
+SCHEMA = json.loads((PROJECT / "src" / "results.schema.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def photos() -> dict[str, np.ndarray]:
+    return {"a.png": make_photo(64, 96), "b.png": make_photo(48, 80, 1)}
+
+
+def stored(name: str = "stored", fails_on: int = -1) -> ComparedCodec:
+    """A codec that keeps the upper bits of each pixel, and cannot do photos of one width."""
+
+    def encode(photo: np.ndarray, bits: int) -> bytes:
+        if photo.shape[1] == fails_on:
+            raise OSError("no such width\nhere")
+        head = np.array(photo.shape[:2], np.uint16).tobytes()
+        return head + (photo >> (8 - bits)).tobytes()[: photo.size * bits // 8] + bytes(photo.size)
+
+    def decode(data: bytes) -> np.ndarray:
+        height, width = np.frombuffer(data[:4], np.uint16)
+        return np.zeros((height, width, 3), np.uint8)
+
+    return ComparedCodec(name, range(1, 9), encode, decode)
+
+
+@pytest.mark.parametrize("target", [-1, 0, 3.5, 4, 99, 100])
+def test_first_reaching(target: float) -> None:
+    tried = []
+
+    def size(setting: int) -> float:
+        tried.append(setting)
+        return setting**2
+
+    found = first_reaching(range(10), size, target)
+    assert found == next((i for i in range(10) if i**2 >= target), 9)
+    assert len(tried) <= 4
+
+
+def test_settings_bracket_the_rates(photos: dict[str, np.ndarray]) -> None:
+    codec, bench = stored(), Bench(photos)
+    rates = {bits: bench.mean_bpp(codec, bits) for bits in codec.settings}
+    assert bracketing(codec, bench, (rates[3] - 0.1, rates[6])) == [2, 3, 5, 6]
+    assert bracketing(codec, bench, (1.0, 2.0)) == [1]  # even its smallest files are larger
+    assert bracketing(codec, bench, (1.0, rates[2])) == [1, 2]
+    assert bracketing(codec, bench, (1000.0, 2000.0)) == [7, 8]
+
+
+def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
+    photos: dict[str, np.ndarray], capsys: pytest.CaptureFixture
+) -> None:
+    codec, bench = stored(fails_on=80), Bench(photos)
+    results = [bench.measure(codec, 4, name, None) for name in photos]
+    assert results[0].bytes == 4 + 64 * 96 * 3 // 2 + 64 * 96 * 3
+    assert results[1] is None
+    assert bench.measure(codec, 5, "b.png", None) is None
+    assert bench.failures == {("stored", "b.png"): (4, "no such width here")}
+    assert capsys.readouterr().err.count("stored: b.png: no such width here") == 1
+    assert means(results[:1])[0]["photos"] == 1
+
+    def broken(data: bytes) -> np.ndarray:
+        return np.zeros((1, 1, 3), np.uint8)
+
+    assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken), 4, "a.png", None) is None
+    assert bench.failures["broken", "a.png"] == (4, "comes back as 1 x 1")
+
+
+@pytest.mark.parametrize("codec", available_codecs()[0], ids=lambda codec: codec.name)
+def test_codecs_give_back_what_they_were_given(codec: ComparedCodec, photos: dict[str, np.ndarray]) -> None:
+    photo = photos["a.png"]
+    ends = codec.settings[0], codec.settings[len(codec.settings) * 3 // 4]
+    small, large = (codec.encode(photo, setting) for setting in ends)
+    assert len(small) < len(large) < photo.size
+    assert psnr(photo, codec.decode(small)) < psnr(photo, codec.decode(large))
+    assert psnr(photo, codec.decode(large)) > 25
+
+
+def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for i, (height, width) in enumerate(((80, 112), (165, 170))):
+        Image.fromarray(make_photo(height, width, i)).save(folder / f"{i}.png")
+    (folder / "text.jpg").write_text("no photo")
+    result = run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--codecs", "JPEG", "WebP")
+    assert result.returncode == 0, result.stderr
+    assert "text.jpg: not an image" in result.stderr
+    document = json.loads((out / "results.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert {row["codec"] for row in document["means"]} == {OURS, "JPEG", "WebP"}
+    assert f"| {OURS} |" in result.stdout
+    ours = [row for row in document["results"] if row["codec"] == OURS]
+    assert [row["photo"] for row in ours] == ["0.png", "1.png"]
+    assert document["means"][0]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in ours]))
+    assert [row["ms_ssim"] is None for row in ours] == [True, False]
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(document["results"])
+    assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"])
+    assert Image.open(out / "rate_distortion.png").width > 500
+    assert Image.open(out / "crops.png").width > 500
+    # The schema says something: a figure that it does not know, or one that is missing, is refused.
+    for broken in ({**document, "more": 1}, {name: value for name, value in document.items() if name != "means"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(broken, SCHEMA)
+
+
+def test_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    out = ("-o", tmp_path / "out")
+    assert_one_error_line(run_cli("evaluate.py", "-path", tmp_path / "none", *out), "none: no such folder")
+    assert_one_error_line(run_cli("evaluate.py", "-path", tmp_path / "empty", *out), "empty: no images")
+    result = run_cli("evaluate.py", "-path", tmp_path, *out, "--codecs", "Flif")
+    assert_one_error_line(result, "Flif", "JPEG 2000", code=2)
