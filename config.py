@@ -19,6 +19,7 @@ DATA_DIR = PROJECT_DIR / "data"  # path indexes made by train.py, and a small ex
 IMAGES_DIR = PROJECT_DIR / "images"  # sample photos to compress
 CHECKPOINTS_DIR = PROJECT_DIR / "checkpoints"  # one folder a run; `default` is the shipped one
 DEFAULT_CHECKPOINT = CHECKPOINTS_DIR / "default"
+EXPERIMENTS_DIR = PROJECT_DIR / "output" / "experiments"  # one folder an experiment
 TENSORBOARD_DIR = PROJECT_DIR / "tensorboard"  # one folder a run
 
 PREPROCESS_SIZE = (256, 256)  # width and height that preprocess.py resizes to, pixels

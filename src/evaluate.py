@@ -32,7 +32,7 @@ from other_codecs import ComparedCodec, available_codecs
 from photo import is_photo, read_photo
 
 OURS = "CompressGAN"
-METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
+MEANS = ("bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def means(results: list[Result]) -> list[dict]:
     for codec, setting in dict.fromkeys((result.codec, result.setting) for result in results):
         rows = [result for result in results if (result.codec, result.setting) == (codec, setting)]
         row = {"codec": codec, "setting": setting, "photos": len(rows)}
-        for name in ("bytes", "bpp", *METRICS, "encode_seconds", "decode_seconds"):
+        for name in MEANS:
             known = [value for result in rows if math.isfinite(value := getattr(result, name))]
             row[name] = float(np.mean(known)) if known else None
         table.append(row)

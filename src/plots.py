@@ -15,11 +15,14 @@ from matplotlib.figure import Figure
 from files import replacing
 
 LABELS = {
+    "bytes": "bytes a photo",
+    "bpp": "bits per pixel",
     "psnr": "PSNR, dB",
     "ms_ssim": "MS-SSIM",
     "ssimulacra2": "SSIMULACRA2",
     "vgg19_distance": "VGG19 distance, less is nearer",
 }
+METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
 CROP = 256  # pixels a side of a picture on the sheet
 
 
@@ -36,7 +39,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def write_rate_distortion(path: Path, means: list[dict], photos: int) -> None:
     """Draws each metric's mean over the rate, a line a codec; metrics that nobody has are left out."""
-    metrics = [name for name in LABELS if any(row[name] is not None for row in means)]
+    metrics = [name for name in METRICS if any(row[name] is not None for row in means)]
     figure, axes = plt.subplots(1, len(metrics), figsize=(5.5 * len(metrics), 4.5), squeeze=False)
     for axis, metric in zip(axes[0], metrics, strict=True):
         for codec in dict.fromkeys(row["codec"] for row in means):
@@ -66,4 +69,22 @@ def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
             axis.imshow(photo[top : top + CROP, left : left + CROP], interpolation="nearest")
             axis.set_title(caption, fontsize=8)
     figure.tight_layout(pad=0.3)
+    save_figure(figure, path)
+
+
+def write_bars(path: Path, rows: list[dict], title: str) -> None:
+    """Draws each figure of `rows` as bars, one a row, named by its `row`."""
+    metrics = [name for name in LABELS if name in rows[0]]
+    figure, axes = plt.subplots(1, len(metrics), figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5), squeeze=False)
+    names = [row["row"] for row in rows][::-1]
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        values = [row[metric] for row in rows][::-1]
+        axis.bar_label(axis.barh(names, values, color="#5588bb"), fmt="%.4g", padding=3)
+        # Files are compared with nothing; decibels and similarities with each other, from near the least.
+        least = 0.0 if metric in ("bytes", "bpp") else min(values) - 0.5 * (max(values) - min(values))
+        axis.set_xlim(least, max(values) + 0.25 * (max(values) - least or 1))
+        axis.set_xlabel(LABELS[metric])
+        axis.label_outer()
+    figure.suptitle(title)
+    figure.tight_layout()
     save_figure(figure, path)

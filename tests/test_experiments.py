@@ -1,0 +1,78 @@
+"""The experiments, on a handful of photos and steps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from settings import Config
+
+import pytest
+from conftest import PROJECT, assert_one_error_line, run_cli
+from PIL import Image
+
+from experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
+from model import read_config
+
+EXAMPLES = PROJECT / "data" / "example"
+
+
+def test_rows_differ_in_what_they_are_named_for_alone() -> None:
+    paths = [f"{i}.jpg" for i in range(30)]
+    third, whole = dataset_size(paths)
+    assert (len(third.train_paths), len(whole.train_paths)) == (10, 30)
+    assert set(third.train_paths) < set(whole.train_paths)
+    assert third.config == whole.config
+    without, with_vgg19 = perceptual(paths)
+    assert without.config == with_vgg19.config.replace(perceptual_coeff=0.0)
+    assert with_vgg19.config.perceptual_coeff > 0
+    rows = quantization(paths)
+    assert [(row.config.latent_channels, row.config.levels) for row in rows] == list(QUANTIZATIONS)
+    for row in rows:
+        # Every center can be reached.
+        assert row.config.latent_bound > row.config.levels // 2
+
+
+def run_experiment(name: str, output: Path, *arguments: object) -> tuple[list[dict[str, str]], dict]:
+    result = run_cli("experiments.py", name, "-path", EXAMPLES, "-o", output, *arguments)
+    assert result.returncode == 0, result.stderr
+    folder = output / name
+    assert Image.open(folder / "plot.png").width > 200
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert f"| {row['row']} |" in result.stdout
+    return rows, json.loads((folder / "settings.json").read_text())
+
+
+def test_dataset_size(tmp_path: Path) -> None:
+    rows, settings = run_experiment("dataset-size", tmp_path, "--minutes", 0.05)
+    assert [row["row"] for row in rows] == ["19 photos", "57 photos"]
+    assert settings["validation_photos"] == 3
+    assert settings["steps"] >= 1
+    for i, (row, kept) in enumerate(zip(rows, settings["rows"], strict=True), start=1):
+        assert 5 < float(row["psnr"]) < 40
+        config, _ = read_config(tmp_path / "dataset-size" / f"row{i}")
+        assert Config.from_json(kept["config"]) == config
+        assert config.steps == settings["steps"]
+
+
+def test_coders(checkpoint: Path, tmp_path: Path) -> None:
+    rows, settings = run_experiment("coders", tmp_path, "-r", checkpoint)
+    assert [row["row"] for row in rows] == ["block", "order0", "context"]
+    assert settings["validation_photos"] == 60
+    sizes = [float(row["bytes"]) for row in rows]
+    assert sizes[0] > sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("perceptual", "-path", EXAMPLES), "--perceptual imagenet", 2),
+        (("dataset-size", "-path", EXAMPLES, "--steps", 0), "--steps must be above 0", 2),
+        (("dataset-size", "-path", EXAMPLES / "none"), "none: no such folder", 1),
+    ],
+)
+def test_errors(arguments: tuple, words: str, code: int, tmp_path: Path) -> None:
+    assert_one_error_line(run_cli("experiments.py", *arguments, "-o", tmp_path), words, code=code)
