@@ -84,6 +84,11 @@ def mean(rows: list[Figures], name: str) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
+def known(value: float | str) -> float | str | None:
+    """Returns a figure as a table holds it: None where it is not known or infinite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def mean_line(rows: list[Figures]) -> str:
     """Returns the mean figures of several photos as a person reads them."""
     similarity = ""

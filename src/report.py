@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from errors import warn
 from files import replacing
-from metrics import Figures, mean
+from metrics import Figures, known, mean
 from photo import write_picture
 
 SUMMARY = "summary"  # stem of the tables of figures
@@ -28,7 +28,7 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
         CompressGANError: a file cannot be written.
     """
     names = [field.name for field in fields(Figures)]
-    table = [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
+    table = [{name: known(value) for name, value in asdict(row).items()} for row in rows]
     with (
         replacing(folder / f"{SUMMARY}.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
@@ -37,7 +37,7 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
         writer.writeheader()
         for row in table:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    means = {name: _known(mean(rows, name)) for name in names if name not in ("file", "width", "height")}
+    means = {name: known(mean(rows, name)) for name in names if name not in ("file", "width", "height")}
     with replacing(folder / f"{SUMMARY}.json") as temporary:
         temporary.write_text(json.dumps({"mean": means, "photos": table}, indent=2) + "\n", encoding="utf-8")
 
@@ -54,10 +54,6 @@ def read_summary(folder: Path) -> dict[str, Figures]:
         warn(f"{path}: not a summary of photos; its figures are left out")
         return {}
     return {row.file: row for row in rows}
-
-
-def _known(value: float | str) -> float | str | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_comparison(path: Path, photo: np.ndarray, reconstruction: np.ndarray, figures: Figures) -> None:

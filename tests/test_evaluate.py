@@ -13,9 +13,10 @@ import pytest
 from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
 from PIL import Image
 
-from evaluate import OURS, Bench, bracketing, first_reaching, means
+from bench import OURS, Bench, bracketing, first_reaching
 from metrics import psnr
 from other_codecs import ComparedCodec, available_codecs
+from results import means
 
 SCHEMA = json.loads((PROJECT / "src" / "results.schema.json").read_text())
 
@@ -67,18 +68,17 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
     photos: dict[str, np.ndarray], capsys: pytest.CaptureFixture
 ) -> None:
     codec, bench = stored(fails_on=80), Bench(photos)
-    results = [bench.measure(codec, 4, name, None) for name in photos]
-    assert results[0].bytes == 4 + 64 * 96 * 3 // 2 + 64 * 96 * 3
-    assert results[1] is None
-    assert bench.measure(codec, 5, "b.png", None) is None
+    (result,) = bench.measure(codec, 4, None)
+    assert (result.photo, result.bytes) == ("a.png", 4 + 64 * 96 * 3 // 2 + 64 * 96 * 3)
+    assert [result.photo for result in bench.measure(codec, 5, None)] == ["a.png"]
     assert bench.failures == {("stored", "b.png"): (4, "no such width here")}
     assert capsys.readouterr().err.count("stored: b.png: no such width here") == 1
-    assert means(results[:1])[0]["photos"] == 1
+    assert means([result])[0]["photos"] == 1
 
     def broken(data: bytes) -> np.ndarray:
         return np.zeros((1, 1, 3), np.uint8)
 
-    assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken), 4, "a.png", None) is None
+    assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken), 4, None) == []
     assert bench.failures["broken", "a.png"] == (4, "comes back as 1 x 1")
 
 

@@ -1,0 +1,194 @@
+"""Measuring codecs on photos: each file is made once, and a codec that fails on a photo does not end the run."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from errors import warn
+from metrics import ms_ssim, psnr, ssimulacra2
+from other_codecs import ComparedCodec
+
+OURS = "CompressGAN"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One photo by one codec at one setting. Unknown figures are NaN."""
+
+    codec: str
+    setting: int | None  # None: the model has none
+    photo: str
+    width: int  # pixels
+    height: int  # pixels
+    bytes: int  # of the whole file
+    bpp: float  # bits per pixel
+    psnr: float  # dB, on 8-bit RGB
+    ms_ssim: float
+    ssimulacra2: float
+    vgg19_distance: float  # RMSE of features at block2_pool; known where weights were given
+    encode_seconds: float
+    decode_seconds: float
+
+
+Distance = Callable[[np.ndarray, np.ndarray], float]  # of two photos (H, W, 3) uint8
+
+
+class CodecFailed(Exception):  # noqa: N818, always caught
+    """A codec cannot do a photo."""
+
+
+class Bench:
+    """Photos in memory, and every file that a codec has made of them, so that none is made twice."""
+
+    def __init__(self, photos: dict[str, np.ndarray]) -> None:
+        self.photos = photos
+        self.failures: dict[tuple[str, str], tuple[int | None, str]] = {}  # by codec and photo: setting and reason
+        self._files: dict[tuple[str, int | None, str], tuple[bytes, float]] = {}
+
+    def encode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[bytes, float]:
+        """Returns a photo's file and the seconds that it took.
+
+        Raises:
+            CodecFailed: it fails, or has failed before, on this photo.
+        """
+        key = (codec.name, setting, name)
+        with self._failing(codec, setting, name):
+            if key not in self._files:
+                start = time.perf_counter()
+                data = codec.encode(self.photos[name], setting)
+                self._files[key] = data, time.perf_counter() - start
+            return self._files[key]
+
+    def decode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[np.ndarray, float]:
+        """Returns what comes back of a photo, (H, W, 3) uint8, and the seconds that it took.
+
+        Raises:
+            CodecFailed: as `encode`, or what comes back has another size.
+        """
+        data, _ = self.encode(codec, setting, name)
+        with self._failing(codec, setting, name):
+            start = time.perf_counter()
+            decoded = codec.decode(data)
+            seconds = time.perf_counter() - start
+            if decoded.shape != self.photos[name].shape:
+                raise ValueError(f"comes back as {decoded.shape[1]} x {decoded.shape[0]}")
+            return decoded, seconds
+
+    @contextmanager
+    def _failing(self, codec: ComparedCodec, setting: int | None, name: str) -> Iterator[None]:
+        if (codec.name, name) in self.failures:
+            raise CodecFailed
+        try:
+            yield
+        except Exception as error:  # Codecs raise many kinds; whichever it is, the others go on.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.failures[codec.name, name] = (setting, reason)
+            warn(f"{codec.name}: {name}: {reason}; this photo is left out of its means")
+            raise CodecFailed from None
+
+    def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:
+        """Returns the mean rate over the photos that the codec can do; NaN if it can do none."""
+        rates = []
+        for name, photo in self.photos.items():
+            with suppress(CodecFailed):
+                data, _ = self.encode(codec, setting, name)
+                rates.append(8 * len(data) / (photo.shape[0] * photo.shape[1]))
+        return float(np.mean(rates)) if rates else math.nan
+
+    def measure(self, codec: ComparedCodec, setting: int | None, vgg19: Distance | None) -> list[Result]:
+        """Returns all figures of the photos that the codec can do."""
+        decoded = {}
+        for name in self.photos:
+            with suppress(CodecFailed):
+                decoded[name] = self.decode(codec, setting, name)
+
+        def result(name: str) -> Result:
+            return self._result(codec, setting, name, *decoded[name], vgg19)
+
+        # Apart from the decoding, whose time would suffer.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(result, decoded))
+
+    def _result(
+        self,
+        codec: ComparedCodec,
+        setting: int | None,
+        name: str,
+        decoded: np.ndarray,
+        decode_seconds: float,
+        vgg19: Distance | None,
+    ) -> Result:
+        photo = self.photos[name]
+        height, width = photo.shape[:2]
+        data, encode_seconds = self.encode(codec, setting, name)
+        return Result(
+            codec=codec.name,
+            setting=setting,
+            photo=name,
+            width=width,
+            height=height,
+            bytes=len(data),
+            bpp=8 * len(data) / (height * width),
+            psnr=psnr(photo, decoded),
+            ms_ssim=ms_ssim(photo, decoded),
+            ssimulacra2=ssimulacra2(photo, decoded),
+            vgg19_distance=vgg19(photo, decoded) if vgg19 else math.nan,
+            encode_seconds=encode_seconds,
+            decode_seconds=decode_seconds,
+        )
+
+
+def first_reaching(settings: Sequence[int], size: Callable[[int], float], target: float) -> int:
+    """Returns the position of the first setting whose size is at least the target; the last if none is.
+
+    Sizes are taken to grow along the settings, so that few are tried.
+    """
+    low, high = 0, len(settings) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if size(settings[middle]) >= target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> list[int]:
+    """Returns the codec's settings whose mean rates on the bench's photos enclose each of the rates, bits per pixel."""
+    positions = set()
+    for rate in rates:
+        above = first_reaching(codec.settings, lambda setting: bench.mean_bpp(codec, setting), rate)
+        positions |= {max(0, above - 1), above}
+    # Where even the smallest files are larger than asked for, the next setting says nothing new.
+    if bench.mean_bpp(codec, codec.settings[0]) >= max(rates):
+        positions = {0}
+    return [codec.settings[position] for position in sorted(positions)]
+
+
+def at_equal_bytes(
+    bench: Bench, ours: ComparedCodec, codecs: list[ComparedCodec], count: int = 6
+) -> list[list[tuple[str, np.ndarray]]]:
+    """Returns pictures to look at: for some photos the original, ours, and each codec's nearest size not below ours."""
+    names = list(bench.photos)
+    rows = []
+    for name in names[:: max(1, len(names) // count)][:count]:
+        least = len(bench.encode(ours, None, name)[0])
+        row = [("original", bench.photos[name]), (f"{OURS}, {least:,} bytes", bench.decode(ours, None, name)[0])]
+        for codec in codecs:
+
+            def size(setting: int, codec: ComparedCodec = codec, name: str = name) -> int:
+                return len(bench.encode(codec, setting, name)[0])
+
+            with suppress(CodecFailed):
+                setting = codec.settings[first_reaching(codec.settings, size, least)]
+                row.append((f"{codec.name}, {size(setting):,} bytes", bench.decode(codec, setting, name)[0]))
+        rows.append(row)
+    return rows

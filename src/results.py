@@ -1,0 +1,73 @@
+"""What `evaluate.py` found: the means, results.json as results.schema.json describes it, results.csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from bench import OURS, Bench, Result
+from files import replacing
+from metrics import known
+
+MEANS = ("bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
+
+
+def means(results: list[Result]) -> list[dict]:
+    """Returns the mean of each figure for every codec and setting, over the photos that have it, by rising rate."""
+    table = []
+    for codec, setting in dict.fromkeys((result.codec, result.setting) for result in results):
+        rows = [result for result in results if (result.codec, result.setting) == (codec, setting)]
+        row = {"codec": codec, "setting": setting, "photos": len(rows)}
+        for name in MEANS:
+            values = [value for result in rows if math.isfinite(value := getattr(result, name))]
+            row[name] = float(np.mean(values)) if values else None
+        table.append(row)
+    return sorted(table, key=lambda row: (row["codec"] != OURS, row["codec"], row["bpp"]))
+
+
+def write_results(
+    folder: Path, results: list[Result], bench: Bench, model: dict[str, str], absent: list[str]
+) -> list[dict]:
+    """Writes results.json and results.csv, and returns the means."""
+    table = means(results)
+    rows = [{name: known(value) for name, value in asdict(result).items()} for result in results]
+    failures = [
+        {"codec": codec, "photo": photo, "setting": setting, "error": error}
+        for (codec, photo), (setting, error) in bench.failures.items()
+    ]
+    document = {
+        "schema": 1,
+        "model": model,
+        "photos": len(bench.photos),
+        "means": table,
+        "results": rows,
+        "failures": failures,
+        "absent": absent,
+    }
+    with replacing(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    with (
+        replacing(folder / "results.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
+        writer.writeheader()
+        writer.writerows(rows)
+    return table
+
+
+def print_means(table: list[dict]) -> None:
+    print(
+        "| codec | setting | photos | bpp | PSNR, dB | MS-SSIM | SSIMULACRA2 | VGG19 distance | encode, s | decode, s |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    columns = (("photos", "d"), ("bpp", ".4f"), ("psnr", ".2f"), ("ms_ssim", ".4f"), ("ssimulacra2", ".1f"))
+    columns += (("vgg19_distance", ".3f"), ("encode_seconds", ".3f"), ("decode_seconds", ".3f"))
+    for row in table:
+        cells = ["" if row[name] is None else format(row[name], spec) for name, spec in columns]
+        print(f"| {row['codec']} | {'' if row['setting'] is None else row['setting']} | {' | '.join(cells)} |")
