@@ -7,6 +7,7 @@ python benchmarks/train_throughput.py -path photos --cases compact-128-float32 p
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import resource
 import sys
@@ -41,6 +42,19 @@ def conv_flops(network, photos) -> int:
         positions = x if isinstance(layer, keras.layers.Conv2DTranspose) else y
         batch, rows, columns, _ = positions.shape
         total += 2 * batch * rows * columns * height * width * x.shape[-1] * y.shape[-1]
+    return total
+
+
+def muon_flops(variables: list) -> int:
+    """Returns the floating-point operations of the matrix products in one step of Muon."""
+    from muon import ITERATIONS
+
+    total = 0
+    for kernel in variables:
+        if len(kernel.shape) == 4:
+            *rest, columns = kernel.shape
+            less, more = sorted((math.prod(rest), columns))
+            total += 2 * less**2 * (2 * more + 4 * ITERATIONS * less)
     return total
 
 
@@ -96,7 +110,12 @@ def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> 
     discriminator = conv_flops(train_step.discriminator, photos)
     # Backward costs as much as forward twice, to weights and to inputs. The discriminator sees two batches, takes both
     # gradients of both, and hands one of them on to the generator.
-    for stage, flops in (("distortion", 3 * codec), ("adversarial", 3 * codec + 7 * discriminator)):
+    kernels = [*train_step.model.encoder.trainable_variables, *train_step.model.generator.trainable_variables]
+    muon = muon_flops(kernels) if config.optimizer == "muon" else 0
+    for stage, flops in (
+        ("distortion", 3 * codec + muon),
+        ("adversarial", 3 * codec + muon + 7 * discriminator),
+    ):
         first = 0 if stage == "distortion" else config.adversarial_from
         train_step(photos, first)  # traces
         waiting, start = 0.0, time.perf_counter()

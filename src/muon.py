@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that takes singular values in (0, 1] to about 1
-_ITERATIONS = 5
+ITERATIONS = 5
 _RMS = 0.2  # of an update at learning rate 1, which is about Adam's, so that one rate suits both
 
 
@@ -50,7 +50,7 @@ def orthogonalized(matrix: tf.Tensor) -> tf.Tensor:
     gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
     a, b, c = _COEFFICIENTS
     product = identity = tf.eye(min(matrix.shape))
-    for _ in range(_ITERATIONS):
+    for _ in range(ITERATIONS):
         polynomial = a * identity + b * gram + c * tf.matmul(gram, gram)
         product = tf.matmul(polynomial, product)
         gram = tf.matmul(polynomial, tf.matmul(gram, polynomial))
