@@ -66,6 +66,7 @@ class Config:
     rate_coeff: float = 0.05  # weight of the latents' code length, bits per pixel (the paper's beta, 0 there)
     rate_target: float = 0.062  # bits per pixel that the weight is slowly adapted to reach; 0: it stays as it is
     perceptual_coeff: float = 0.2  # weight of the VGG19 feature distance; 0: VGG19 is not loaded
+    perceptual_crop: int = 128  # side of the random window of each crop that VGG19, which costs most, sees, pixels
     feature_matching_coeff: float = 0.2  # weight of the L1 between discriminator features of x and of G(x)
     vgg19_weights: str = "imagenet"  # "imagenet" as Keras downloads them, or the name of the file given to --perceptual
 
@@ -199,6 +200,7 @@ _LEAST = {
     "temperature": 1e-6,
     "final_temperature": 1e-6,
     "perceptual_from": 0,
+    "perceptual_crop": STRIDE,
     "rate_coeff": 0,
     "rate_target": 0,
     "stem_block": 1,
@@ -264,6 +266,7 @@ PRESETS = {
         rate_coeff=0.0,
         rate_target=0.0,
         adversarial_coeff=1.0,
+        perceptual_crop=256,
         feature_matching_coeff=10.0,
         batch_size=4,
         optimizer="adam",

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from errors import CompressGANError
+from model import dtype_policy
 
 FEATURE_LAYER = "block2_pool"
 THREE_WAYS_OUT = (
@@ -24,13 +25,15 @@ class PerceptualLoss:
     Args:
         weights: "imagenet", which Keras downloads and caches, or the path of a Keras .h5 file that holds at least the
             layers up to block2_conv2 under their Keras names.
+        precision: of the layers' arithmetic.
 
     Raises:
         CompressGANError: the weights cannot be had; the message names the three ways out.
     """
 
-    def __init__(self, weights: str | Path) -> None:
-        vgg19 = _load_imagenet() if weights == "imagenet" else _load_file(Path(weights))
+    def __init__(self, weights: str | Path, precision: str = "float32") -> None:
+        with dtype_policy(precision):
+            vgg19 = _load_imagenet() if weights == "imagenet" else _load_file(Path(weights))
         self._extractor = keras.Model(vgg19.input, vgg19.get_layer(FEATURE_LAYER).output, name="vgg19_features")
         self._extractor.trainable = False
 

@@ -84,7 +84,7 @@ def main() -> int:
     perceptual = None
     if config.perceptual_coeff:
         with strategy.scope():
-            perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights)
+            perceptual = PerceptualLoss(arguments.perceptual or config.vgg19_weights, config.precision)
     name = arguments.name or directory.resolve().name
     trainer = Trainer(config, directory, arguments.logdir / name, perceptual, strategy, arguments.init_from)
     start = int(trainer.step.numpy())

@@ -7,6 +7,7 @@ import math
 from settings import Config
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import losses
@@ -38,6 +39,7 @@ class TrainStep:
         self.config = config
         self._strategy = strategy
         self._perceptual = perceptual
+        self._window_side = min(config.perceptual_crop, config.crop_size)
         with strategy.scope():
             self.model = CompressGAN(config)
             # A second model holds the averaged weights: the one that is validated, saved and used.
@@ -94,15 +96,22 @@ class TrainStep:
             tf.constant(temperature(config, step)),
             # Early on the average must forget faster than `ema_decay`, or it would hold the random start for long.
             tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
+            tf.constant(self._window_corner(step)),
             perceptual=self._perceptual is not None and step >= config.perceptual_from,
             adversarial=step >= config.adversarial_from,
         )
 
     @tf.function
     def _distributed(
-        self, photos: tf.Tensor, temperature: tf.Tensor, decay: tf.Tensor, perceptual: bool, adversarial: bool
+        self,
+        photos: tf.Tensor,
+        temperature: tf.Tensor,
+        decay: tf.Tensor,
+        corner: tf.Tensor,
+        perceptual: bool,
+        adversarial: bool,
     ) -> Terms:
-        terms = self._strategy.run(self._replica_step, (photos, temperature, perceptual, adversarial))
+        terms = self._strategy.run(self._replica_step, (photos, temperature, corner, perceptual, adversarial))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
@@ -113,7 +122,14 @@ class TrainStep:
             self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
         return terms
 
-    def _replica_step(self, photos: tf.Tensor, temperature: tf.Tensor, perceptual: bool, adversarial: bool) -> Terms:
+    def _window_corner(self, step: int) -> np.ndarray:
+        """Returns row and column where VGG19's window begins, the same for every run of this seed."""
+        free = self.config.crop_size - self._window_side
+        return np.random.default_rng((self.config.seed, step)).integers(0, free + 1, 2, np.int32)
+
+    def _replica_step(
+        self, photos: tf.Tensor, temperature: tf.Tensor, corner: tf.Tensor, perceptual: bool, adversarial: bool
+    ) -> Terms:
         config, model = self.config, self.model
         names = ("adversarial", "perceptual", "feature_matching", "discriminator")
         terms = dict.fromkeys(names, tf.constant(0.0))
@@ -129,7 +145,9 @@ class TrainStep:
             terms["rate"] = losses.code_length(soft, tf.stop_gradient(logits), pixels)
             terms["distortion"] = losses.distortion(photos, reconstructions)
             if perceptual:
-                terms["perceptual"] = self._perceptual(photos, reconstructions)
+                window = (corner[0], corner[1], self._window_side, self._window_side)
+                windows = [tf.image.crop_to_bounding_box(x, *window) for x in (photos, reconstructions)]
+                terms["perceptual"] = self._perceptual(*windows)
             if adversarial:
                 real = self.discriminator(photos, training=True)
                 fake = self.discriminator(reconstructions, training=True)

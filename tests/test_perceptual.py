@@ -42,6 +42,7 @@ def test_distance_from_a_weights_file(tmp_path: Path) -> None:
     assert float(distance) > 1
     assert float(tf.norm(tape.gradient(distance, y))) > 0
     assert not loss._extractor.trainable_variables
+    assert float(PerceptualLoss(path, "mixed_bfloat16")(x, y)) == pytest.approx(float(distance), rel=0.02)
 
 
 def test_missing_weights_name_the_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,3 +99,25 @@ def test_learning_rate_warms_up_and_falls() -> None:
 def test_temperature_is_annealed() -> None:
     config = Config(steps=100, temperature=1.0, final_temperature=0.01)
     assert [temperature(config, step) for step in (0, 50, 100)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+def test_vgg19_sees_a_window_that_moves(tiny: Config) -> None:
+    """The perceptual term is taken in one window of photos and reconstructions alike, another one at each step."""
+    config = tiny.replace(perceptual_coeff=1.0, perceptual_crop=32, learning_rate=0.0)
+    rows, columns = tf.meshgrid(tf.range(64.0), tf.range(64.0), indexing="ij")
+    photos = tf.tile(tf.stack([rows, columns, rows], axis=-1)[tf.newaxis] / 64, (4, 1, 1, 1))
+    corners = []
+
+    def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        assert x.shape == y.shape == (4, 32, 32, 3)
+        return 1000 * x[0, 0, 0, 0] + x[0, 0, 0, 1]
+
+    keras.utils.set_random_seed(0)
+    train_step = TrainStep(config, tf.distribute.get_strategy(), distance)
+    for step in range(6):
+        corners.append(divmod(64 * float(train_step(photos, step)["perceptual"]), 1000))
+    assert all(0 <= row <= 32 and 0 <= column <= 32 for row, column in corners)
+    assert len({row for row, _ in corners}) > 2
+    assert len({column for _, column in corners}) > 2
+    again = TrainStep(config, tf.distribute.get_strategy(), distance)
+    assert divmod(64 * float(again(photos, 5)["perceptual"]), 1000) == corners[5]
