@@ -153,6 +153,7 @@ class Config:
         missing = sorted(set(ARCHITECTURE) - set(values))
         if missing:
             raise ValueError(f"missing setting: {', '.join(missing)}")
+        values = {"optimizer": "adam", **values}  # the only one, when it was not yet a setting
         return cls().replace(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     def override(self, assignments: list[str]) -> Config:

@@ -138,7 +138,9 @@ def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
-    parser.add_argument("--cases", nargs="+", default=CASES, metavar="PRESET-CROP-PRECISION", help=", ".join(CASES))
+    parser.add_argument(
+        "--cases", nargs="+", default=CASES, choices=CASES, metavar="PRESET-CROP-PRECISION", help=", ".join(CASES)
+    )
     parser.add_argument("--steps", type=int, default=20, help="steps to time")
     arguments = parser.parse_args()
     columns = ("preset ", "crop", "precision     ", "stage      ", "batch", "images/s", "waiting", "GFLOP/s", " peak")

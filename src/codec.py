@@ -155,7 +155,7 @@ class Codec:
         if self._config.norm == "instance":
             raise CompressGANError(
                 f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed, and a model with instance "
-                "norm cannot work in tiles, since its norm depends on the whole photo: allow more with --memory"
+                "norm cannot work in tiles, since its norm depends on the whole photo: allow more memory"
             )
         side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)

@@ -53,4 +53,7 @@ def run(main: Callable[[], int]) -> None:
     except BrokenPipeError:  # `... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        report(f"{error.filename}: {os_reason(error)}" if error.filename else error)
+        code = 1
     sys.exit(code)

@@ -46,7 +46,7 @@ def main() -> int:
         codecs = [codec for codec in codecs if codec.name in arguments.codecs]
     elif absent:
         print(f"absent: {', '.join(absent)}")
-    photos = read_all(arguments.path, arguments.o)
+    photos, left_out = read_all(arguments.path, arguments.o)
     make_folder(arguments.o)
     load_tensorflow()
     from bench import OURS, Bench, at_equal_bytes, bracketing
@@ -65,10 +65,12 @@ def main() -> int:
             return float(loss(to_float(x)[np.newaxis], to_float(y)[np.newaxis]))
 
     model = Codec.load(arguments.r)
-    model.decompress(model.compress(next(iter(photos.values()))))  # the first run is slower
+    model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # the first run is slower
     ours = ComparedCodec(OURS, (), lambda photo, _: model.compress(photo), model.decompress)
     bench = Bench(photos)
     rate = bench.mean_bpp(ours, None)
+    if not rate > 0:
+        raise CompressGANError(f"{arguments.r}: this model can do none of the photos")
     jobs = [(ours, None)]
     for codec in tqdm(codecs, desc="finding the settings", disable=None):
         jobs += [(codec, setting) for setting in bracketing(codec, bench, (rate, 2 * rate))]
@@ -82,22 +84,22 @@ def main() -> int:
     print_means(table)
     write_rate_distortion(arguments.o / "rate_distortion.png", table, len(photos))
     write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours, codecs))
-    return 0
+    return 1 if left_out or bench.failures else 0
 
 
-def read_all(folder: Path, output: Path) -> dict[str, np.ndarray]:
-    """Returns the photos of a folder by name; those that cannot be read are named and left out."""
+def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:
+    """Returns the photos of a folder by name, and how many cannot be read; those are named and left out."""
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
-    photos = {}
-    for file in inputs_under(folder, output, "images", is_photo):
+    files, photos = inputs_under(folder, output, "images", is_photo), {}
+    for file in files:
         try:
             photos[str(file.relative_to(folder))] = read_photo(file)
         except CompressGANError as error:
             warn(f"{error}; left out")
     if not photos:
         raise CompressGANError(f"{folder}: no image that can be read")
-    return photos
+    return photos, len(files) - len(photos)
 
 
 if __name__ == "__main__":

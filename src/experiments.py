@@ -14,11 +14,11 @@ rows with each other, not with a model that was trained to the end. A twentieth 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
+import math
 import random
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from settings import DEFAULT_CHECKPOINT, EXPERIMENTS_DIR, PRESETS, VERSION, Conf
 import numpy as np
 
 from errors import CompressGANError, UsageError, run
-from files import make_folder, replacing
+from files import make_folder, write_csv, write_json
 
 # Small enough to see many crops in minutes. The original has no rate term.
 SMALL = PRESETS["compact"].replace(
@@ -111,7 +111,7 @@ def main() -> int:
     arguments = parse_arguments()
     if arguments.name == "perceptual" and not arguments.perceptual:
         raise UsageError("perceptual needs the VGG19 weights: --perceptual imagenet, or a Keras .h5 file of them")
-    if not arguments.minutes > 0 or (arguments.steps is not None and arguments.steps < 1):
+    if not 0 < arguments.minutes < math.inf or (arguments.steps is not None and arguments.steps < 1):
         raise UsageError("--minutes and --steps must be above 0")
     load_tensorflow()
     from plots import write_bars
@@ -120,17 +120,18 @@ def main() -> int:
     make_folder(folder)
     train_paths, photos = find_photos(arguments)
     settings: dict = {"version": VERSION, "validation_photos": len(photos)}
+    rows = []
+    # After each row, so that a call that is ended has not been in vain.
     if arguments.name == "coders":
-        rows = coders(arguments.r, photos)
-        title = f"{len(photos)} photos, model of {arguments.r.name}"
+        measured = coders(arguments.r, photos, settings)
     else:
-        rows, settings["rows"] = train_all(arguments, train_paths, photos, folder, settings)
-        steps, size = settings["steps"], f"{SMALL.batch_size} crops of {SMALL.crop_size} x {SMALL.crop_size}"
-        title = f"{steps:,} steps of {size}, {len(photos)} validation photos"
-    write_table(folder / "results.csv", rows)
-    with replacing(folder / "settings.json") as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n")
-    write_bars(folder / "plot.png", rows, f"{arguments.name}: {title}")
+        measured = trained(arguments, train_paths, photos, folder, settings)
+    for row in measured:
+        rows.append(row)
+        write_csv(folder / "results.csv", rows)
+        write_json(folder / "settings.json", settings)
+    title = f"{arguments.name}: {settings['title']}, {len(photos)} validation photos"
+    write_bars(folder / "plot.png", rows, title)
     print(f"\n{title}\n")
     print_table(rows)
     return 0
@@ -148,35 +149,36 @@ def find_photos(arguments: argparse.Namespace) -> tuple[list[str], list[np.ndarr
         test = images
     else:
         train, test = split(images, SMALL)
-    photos = validation_photos([str(path) for path in test], SMALL.replace(validation_images=len(test)))
+    whole = SMALL.replace(validation_images=len(test), validation_max_side=2**20)
+    photos = validation_photos([str(path) for path in test], whole)
     if not photos:
         raise CompressGANError("no photos are left to measure on; give more, or a folder of them with --validation")
     return [str(path) for path in train], photos
 
 
-def train_all(
+def trained(
     arguments: argparse.Namespace, train_paths: list[str], photos: list[np.ndarray], folder: Path, settings: dict
-) -> tuple[list[dict], list[dict]]:
-    """Trains and measures each row; returns the rows of figures, and those of settings."""
+) -> Iterator[dict]:
+    """Trains and measures each row; yields its figures, and adds what was set to `settings`."""
     from perceptual import PerceptualLoss
 
     variants = TRAINED[arguments.name](train_paths)
     vgg19 = PerceptualLoss(arguments.perceptual) if arguments.name == "perceptual" else None
     steps = arguments.steps
     if steps is None:
-        seconds = sum(seconds_per_step(variant, vgg19) for variant in variants)
-        steps = max(1, round(60 * arguments.minutes / seconds))
-    settings["steps"] = steps
-    rows, kept = [], []
+        steps = max(1, round(60 * arguments.minutes / sum(seconds_per_step(variant, vgg19) for variant in variants)))
+    settings["title"] = f"{steps:,} steps of {SMALL.batch_size} crops of {SMALL.crop_size} x {SMALL.crop_size}"
+    settings["steps"], settings["rows"] = steps, []
     for number, variant in enumerate(variants, start=1):
         print(
             f"{variant.name}: row {number} of {len(variants)}, {steps:,} steps on {len(variant.train_paths):,} photos"
         )
         config = variant.config.replace(steps=steps)
+        if config.perceptual_coeff:
+            config = config.replace(vgg19_weights=Path(arguments.perceptual).name)
         start = time.perf_counter()
         figures = train_and_measure(variant, config, photos, folder / f"row{number}", vgg19)
-        rows.append({"row": variant.name, **figures})
-        kept.append(
+        settings["rows"].append(
             {
                 "row": variant.name,
                 "training_photos": len(variant.train_paths),
@@ -184,7 +186,7 @@ def train_all(
                 "config": config.to_json(),
             }
         )
-    return rows, kept
+        yield {"row": variant.name, **figures}
 
 
 def seconds_per_step(variant: Variant, vgg19) -> float:
@@ -212,11 +214,14 @@ def train_and_measure(
     from codec import Codec
     from metrics import compare, mean
     from photo import to_float
-    from trainer import Trainer
+    from trainer import Trainer, TrainingEnded
 
     shutil.rmtree(folder, ignore_errors=True)
     trainer = Trainer(config, folder, folder / "tensorboard", vgg19 if config.perceptual_coeff else None)
-    trainer.fit(variant.train_paths, [])
+    try:
+        trainer.fit(variant.train_paths, [])
+    except TrainingEnded:
+        raise KeyboardInterrupt from None
     codec = Codec.load(folder)
     rows, distances = [], []
     for photo in photos:
@@ -229,31 +234,18 @@ def train_and_measure(
     return {**figures, "vgg19_distance": float(np.mean(distances))} if vgg19 else figures
 
 
-def coders(checkpoint: Path, photos: list[np.ndarray]) -> list[dict]:
-    """Returns mean file sizes of the same latents, by entropy coder."""
+def coders(checkpoint: Path, photos: list[np.ndarray], settings: dict) -> Iterator[dict]:
+    """Yields the mean size of the files of the same latents by each entropy coder; adds what was set to `settings`."""
     from arithmetic_coder import CODERS
     from codec import Codec
 
     codec = Codec.load(checkpoint)
-    rows = []
+    settings["title"] = f"model of {checkpoint.resolve().name}"
     coded = [(codec.symbols(photo), *photo.shape[:2]) for photo in photos]
     for coder in reversed(CODERS):
         sizes = [len(codec.to_bytes(symbols, height, width, coder)) for symbols, height, width in coded]
         rates = [8 * size / (height * width) for size, (_, height, width) in zip(sizes, coded, strict=True)]
-        rows.append({"row": coder, "bytes": float(np.mean(sizes)), "bpp": float(np.mean(rates))})
-    return rows
-
-
-def write_table(path: Path, rows: list[dict]) -> None:
-    """Writes the rows as CSV.
-
-    Raises:
-        CompressGANError: the file cannot be written.
-    """
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        yield {"row": coder, "bytes": float(np.mean(sizes)), "bpp": float(np.mean(rates))}
 
 
 def print_table(rows: list[dict]) -> None:

@@ -16,7 +16,7 @@ from files import replacing
 from metrics import Figures, mean_line
 
 REPORT = "report.html"
-MAX_SIDE = 4096  # pixels of a picture in the page
+MAX_SIDE = 2048  # pixels of a picture in the page
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _COLUMNS = (  # heading, field of Figures, format
@@ -44,7 +44,7 @@ class HtmlReport:
         number = len(self._rows)
         self._rows.append(figures)
         name = html.escape(figures.file)
-        shown_width = round(figures.width * min(1, MAX_SIDE / max(figures.width, figures.height)))
+        shown_width = max(1, round(figures.width * min(1, MAX_SIDE / max(figures.width, figures.height))))
         self._photos.append(
             f'<figure id="photo{number}"><figcaption><strong>{name}</strong>'
             f"<span>{figures.width} x {figures.height}, {figures.bpp:.4f} bpp, PSNR {figures.psnr:.2f} dB</span>"

@@ -49,8 +49,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--format", choices=SUFFIXES, default="png", help="of the reconstructions; webp and jpeg of quality 95"
     )
-    parser.add_argument("--report", action="store_true", help="also write report.html, with SSIMULACRA2 of each photo")
-    parser.add_argument("--no-overwrite", action="store_true", help="leave outputs that exist; make the others")
+    parser.add_argument(
+        "--report", action="store_true", help="also write report.html, with SSIMULACRA2 up to 2 megapixels"
+    )
+    parser.add_argument("--no-overwrite", action="store_true", help="leave what exists, make what is missing")
     parser.add_argument("--verbose", action="store_true", help="seconds that each part took")
     parser.add_argument(
         "--memory", metavar="GIB", type=float, default=1.0, help="what the networks may take; default: %(default)s GiB"
@@ -118,13 +120,28 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
     """Returns the input files at `path`, each with the stem of its outputs; a folder's outputs are not its inputs.
 
     Raises:
-        CompressGANError: there is no such file or folder, or nothing wanted in it.
+        CompressGANError: there is no such file or folder, or nothing wanted in it, or its name is not UTF-8.
     """
     if path.is_dir():
         return output_stems(inputs_under(path, output, kind, wanted), path, output)
     if not path.exists():
         raise CompressGANError(f"{path}: no such file or folder")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise CompressGANError(f"{path}: its name is not UTF-8") from None
     return output_stems([path], path.parent, output)
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Puts the file's name before what goes wrong with it."""
+    try:
+        yield
+    except CompressGANError as error:
+        raise CompressGANError(f"{file}: {error}") from None
+    except OSError as error:
+        raise CompressGANError(f"{file}: {os_reason(error)}") from None
 
 
 def with_suffix(stem: Path, suffix: str) -> Path:
@@ -139,7 +156,8 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
     from report import read_summary, write_comparison, write_summary
 
     root = arguments.path if arguments.path.is_dir() else arguments.path.parent
-    picture, comparison = f"_reconstructed.{SUFFIXES[arguments.format]}", "_comparison.png"
+    names = {file: str(file.relative_to(root)) for file in files}
+    suffixes = (".bin", f"_reconstructed.{SUFFIXES[arguments.format]}", "_comparison.png")
     noted = set()
 
     def read(file: Path) -> Job:
@@ -155,49 +173,70 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
 
     def work(job: Job) -> Job:
         size = job.photo.shape[:2]
-        with job.timed("encode"):
-            symbols = codec.symbols(job.photo)
-        with job.timed("code"):
-            job.data = codec.to_bytes(symbols, *size, arguments.coder)
-        with job.timed("decode"):
-            symbols, *_ = codec.from_bytes(job.data)
-        with job.timed("reconstruct"):
-            job.reconstruction = codec.reconstruct(symbols, *size)
+        kept = with_suffix(job.stem, ".bin")
+        if arguments.no_overwrite and kept.exists():
+            with naming(kept):
+                job.data = kept.read_bytes()
+        else:
+            with naming(job.file):
+                with job.timed("encode"):
+                    symbols = codec.symbols(job.photo)
+                with job.timed("code"):
+                    job.data = codec.to_bytes(symbols, *size, arguments.coder)
+        with naming(kept):
+            with job.timed("decode"):
+                symbols, *decoded_size = codec.from_bytes(job.data)
+            if tuple(decoded_size) != size:
+                raise BitstreamError("not of this photo: its size differs")
+            with job.timed("reconstruct"):
+                job.reconstruction = codec.reconstruct(symbols, *size)
         return job
 
     def write(job: Job) -> Done:
-        name, original_bytes = str(job.file.relative_to(root)), job.file.stat().st_size
-        with job.timed("measure"):
-            figures = compare(codec, job.photo, job.data, job.reconstruction, name, original_bytes, arguments.report)
+        with job.timed("measure"), naming(job.file):
+            original_bytes = job.file.stat().st_size
+            reconstruction = job.reconstruction
+            figures = compare(
+                codec, job.photo, job.data, reconstruction, names[job.file], original_bytes, arguments.report
+            )
+        binary, picture, comparison = (with_suffix(job.stem, suffix) for suffix in suffixes)
         with job.timed("save"):
-            for path in missing(job.stem, (".bin",), arguments):
-                with replacing(path) as temporary:
+            wanted = missing(job.stem, suffixes, arguments)
+            if binary in wanted:
+                with replacing(binary) as temporary:
                     temporary.write_bytes(job.data)
-            for path in missing(job.stem, (picture,), arguments):
-                write_picture(path, job.reconstruction)
-            for path in missing(job.stem, (comparison,), arguments):
-                write_comparison(path, job.photo, job.reconstruction, figures)
+            if picture in wanted:
+                write_picture(picture, reconstruction)
+            if comparison in wanted:
+                write_comparison(comparison, job.photo, reconstruction, figures)
         text = f"{figures}{job.timings() if arguments.verbose else ''}"
-        pictures = (data_uri(job.photo), data_uri(job.reconstruction)) if arguments.report else ("", "")
+        pictures = (data_uri(job.photo), data_uri(reconstruction)) if arguments.report else ("", "")
         return Done(text, figures, pictures)
 
-    todo = [file for file, stem in files.items() if missing(stem, (".bin", picture, comparison), arguments)]
-    results = run_all(todo, len(files), (read, 1), (work, 1), (write, 2))
-    rows = [done.figures for done in results]
-    if len(todo) < len(files):
-        before = read_summary(arguments.o)
-        names = (str(file.relative_to(root)) for file in files if file not in todo)
-        rows += [before[name] for name in names if name in before]
+    before = read_summary(arguments.o) if arguments.no_overwrite else {}
+    todo = [
+        file
+        for file, stem in files.items()
+        if arguments.report or missing(stem, suffixes, arguments) or names[file] not in before
+    ]
+    done: dict[Path, Done] = {}
+    try:
+        run_all(todo, len(files), done, (read, 1), (work, 1), (write, 2))
+    finally:
+        # Also when the call is ended: what is written is not written in vain.
+        rows = [done[file].figures if file in done else before.get(names[file]) for file in files]
+        rows = [row for row in rows if row]
+        if rows:
+            write_summary(arguments.o, rows)
     if rows:
-        write_summary(arguments.o, rows)
         print(mean_line(rows))
-    if arguments.report and results:
+    if arguments.report and done:
         page = HtmlReport()
-        for done in results:
-            page.add(done.figures, *done.pictures)
+        for result in done.values():
+            page.add(result.figures, *result.pictures)
         page.write(arguments.o / REPORT)
         print(f"report: {arguments.o / REPORT}")
-    return finish(len(todo) - len(results), len(todo))
+    return finish(len(todo) - len(done), len(todo))
 
 
 def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespace) -> int:
@@ -206,15 +245,11 @@ def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namesp
 
     def work(file: Path) -> Job:
         job = Job(file, files[file])
-        try:
+        with naming(file):
             with job.timed("decode"):
                 symbols, *size = codec.from_bytes(file.read_bytes())
             with job.timed("reconstruct"):
                 job.reconstruction = codec.reconstruct(symbols, *size)
-        except BitstreamError as error:
-            raise CompressGANError(f"{file}: {error}") from None
-        except OSError as error:
-            raise CompressGANError(f"{file}: {os_reason(error)}") from None
         return job
 
     def write(job: Job) -> Done:
@@ -225,8 +260,9 @@ def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namesp
         return Done(f"{target}: {width} x {height}{job.timings() if arguments.verbose else ''}")
 
     todo = [file for file, stem in files.items() if missing(stem, (picture,), arguments)]
-    results = run_all(todo, len(files), (work, 1), (write, 2))
-    return finish(len(todo) - len(results), len(todo))
+    done: dict[Path, Done] = {}
+    run_all(todo, len(files), done, (work, 1), (write, 2))
+    return finish(len(todo) - len(done), len(todo))
 
 
 def missing(stem: Path, suffixes: tuple[str, ...], arguments: argparse.Namespace) -> list[Path]:
@@ -235,22 +271,20 @@ def missing(stem: Path, suffixes: tuple[str, ...], arguments: argparse.Namespace
     return [path for path in paths if not (arguments.no_overwrite and path.exists())]
 
 
-def run_all(todo: list[Path], total: int, *stages: tuple[Callable, int]) -> list[Done]:
-    """Sends files through the stages; prints what each ends in, or in one line what is wrong with it."""
+def run_all(todo: list[Path], total: int, done: dict[Path, Done], *stages: tuple[Callable, int]) -> None:
+    """Sends files through the stages into `done`; prints what each ends in, or in one line what is wrong with it."""
     if len(todo) < total:
         print(f"{total - len(todo)} of {total} files are done already")
-    results = []
     with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
-        for _, future in overlapped(todo, *stages):
+        for file, future in overlapped(todo, *stages):
             try:
-                results.append(future.result())
-                progress.write(results[-1].text, file=sys.stdout)
+                done[file] = future.result()
+                progress.write(done[file].text, file=sys.stdout)
                 sys.stdout.flush()
             except CompressGANError as error:
                 with progress.external_write_mode():
                     report(error)
             progress.update()
-    return results
 
 
 def finish(failed: int, total: int) -> int:

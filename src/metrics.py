@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MS_SSIM_MIN_SIDE = 161  # five scales with an 11-pixel window: (161 + 15) // 16 = 11
 SSIMULACRA2_MIN_SIDE = 8  # below, it has no scale to work on
-SSIMULACRA2_MAX_PIXELS = 2**22  # above, it would need gigabytes
+SSIMULACRA2_MAX_PIXELS = 2**21  # above, it would need more than a gigabyte
 
 _STRIP = 256  # rows whose squared error is taken at once
 _one_at_a_time = threading.Lock()  # MS-SSIM takes 30 times the memory of a photo
@@ -78,10 +78,10 @@ def compare(
     )
 
 
-def mean(rows: list[Figures], name: str) -> float:
-    """Returns the mean of one figure over the photos that have it; NaN where none has."""
-    known = [value for row in rows if not math.isnan(value := getattr(row, name))]
-    return float(np.mean(known)) if known else math.nan
+def mean(rows: list, name: str) -> float:
+    """Returns the mean of one figure over the photos where it is known and finite; NaN where that is none."""
+    values = [value for row in rows if math.isfinite(value := getattr(row, name))]
+    return float(np.mean(values)) if values else math.nan
 
 
 def known(value: float | str) -> float | str | None:
@@ -93,9 +93,9 @@ def mean_line(rows: list[Figures]) -> str:
     """Returns the mean figures of several photos as a person reads them."""
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):
-        known = sum(not math.isnan(getattr(row, name)) for row in rows)
-        if known:
-            similarity += f", {label} {mean(rows, name):{digits}}" + (f" (of {known})" if known < len(rows) else "")
+        count = sum(math.isfinite(getattr(row, name)) for row in rows)
+        if count:
+            similarity += f", {label} {mean(rows, name):{digits}}" + (f" (of {count})" if count < len(rows) else "")
     return (
         f"mean of {len(rows)}: {mean(rows, 'bytes'):,.0f} bytes, {mean(rows, 'bpp'):.4f} bpp, "
         f"PSNR {mean(rows, 'psnr'):.2f} dB{similarity}"
@@ -132,7 +132,7 @@ def _ms_ssim(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 def ssimulacra2(x: np.ndarray, y: np.ndarray) -> float:
     """SSIMULACRA2 (Sneyers 2023) of two (H, W, 3) uint8 photos: 100 for equal ones, 30 low quality, below 0 awful.
 
-    NaN when a side is under `SSIMULACRA2_MIN_SIDE` pixels, or all are over `SSIMULACRA2_MAX_PIXELS`.
+    NaN for a side of less than `SSIMULACRA2_MIN_SIDE` pixels, and for more than `SSIMULACRA2_MAX_PIXELS` in all.
     """
     if min(x.shape[:2]) < SSIMULACRA2_MIN_SIDE or x.shape[0] * x.shape[1] > SSIMULACRA2_MAX_PIXELS:
         return math.nan

@@ -12,10 +12,10 @@ from errors import CompressGANError
 from model import dtype_policy
 
 FEATURE_LAYER = "block2_pool"
-THREE_WAYS_OUT = (
+WAYS_OUT = (
     "either connect to the internet once, so that Keras can download the ImageNet weights, "
     "or give a weights file with --perceptual FILE.h5, "
-    "or train without the perceptual loss: --perceptual off"
+    "or do without it, in training by --perceptual off"
 )
 
 
@@ -28,7 +28,7 @@ class PerceptualLoss:
         precision: of the layers' arithmetic.
 
     Raises:
-        CompressGANError: the weights cannot be had; the message names the three ways out.
+        CompressGANError: the weights cannot be had; the message names the ways out.
     """
 
     def __init__(self, weights: str | Path, precision: str = "float32") -> None:
@@ -53,12 +53,12 @@ def _load_imagenet() -> keras.Model:
     try:
         return keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails.
-        raise CompressGANError(f"the VGG19 ImageNet weights could not be downloaded: {THREE_WAYS_OUT}") from error
+        raise CompressGANError(f"the VGG19 ImageNet weights could not be downloaded: {WAYS_OUT}") from error
 
 
 def _load_file(path: Path) -> keras.Model:
     if not path.is_file():
-        raise CompressGANError(f"{path}: no such VGG19 weights file: {THREE_WAYS_OUT}")
+        raise CompressGANError(f"{path}: no such VGG19 weights file: {WAYS_OUT}")
     vgg19 = keras.applications.VGG19(include_top=False, weights=None)
     needed = [layer.name for layer in vgg19.layers if layer.weights]
     needed = needed[: needed.index("block2_conv2") + 1]
@@ -69,7 +69,7 @@ def _load_file(path: Path) -> keras.Model:
         if not missing:
             vgg19.load_weights(str(path), by_name=True)
     except (OSError, ValueError, KeyError) as error:
-        raise CompressGANError(f"{path}: not VGG19 weights in Keras' .h5 format: {THREE_WAYS_OUT}") from error
+        raise CompressGANError(f"{path}: not VGG19 weights in Keras' .h5 format: {WAYS_OUT}") from error
     if missing:
-        raise CompressGANError(f"{path}: holds no layer {missing[0]}, so it is not VGG19: {THREE_WAYS_OUT}")
+        raise CompressGANError(f"{path}: holds no layer {missing[0]}, so it is not VGG19: {WAYS_OUT}")
     return vgg19

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from settings import MAX_PIXELS
@@ -42,26 +43,31 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
     Raises:
         CompressGANError: the file cannot be read, or is no image, or is damaged.
     """
+    with _naming_damage(path), Image.open(path) as image:
+        return _upright_srgb(image, path, note)
+
+
+@contextmanager
+def _naming_damage(name: str | Path) -> Iterator[None]:
+    """Turns what Pillow raises into a line that names the image."""
     try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                note("only the first frame of an animated or many-page image is used")
-            if image.width * image.height > MAX_PIXELS:
-                raise CompressGANError(f"{path}: {image.width} x {image.height} is more than 2^28 pixels")
-            return upright_srgb(image, note)
+        yield
     except UnidentifiedImageError:
-        raise CompressGANError(f"{path}: not an image that can be read") from None
+        raise CompressGANError(f"{name}: not an image that can be read") from None
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
-        raise CompressGANError(f"{path}: {reason}") from None
+        raise CompressGANError(f"{name}: {reason}") from None
     except CompressGANError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files.
-        raise CompressGANError(f"{path}: damaged image ({error})") from None
+        raise CompressGANError(f"{name}: damaged image ({error})") from None
 
 
-def upright_srgb(image: Image.Image, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
-    """Returns an image of any mode as (H, W, 3) uint8 sRGB, as `read_photo` does; raises what Pillow raises."""
+def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
+    if getattr(image, "n_frames", 1) > 1:
+        note("only the first frame of an animated or many-page image is used")
+    if image.width * image.height > MAX_PIXELS:
+        raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
     image.load()
     return np.asarray(_to_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"), note))
 
@@ -73,16 +79,17 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
         image: a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
 
     Raises:
-        CompressGANError: an array of another type or shape, or a side of 0.
+        CompressGANError: an array of another type or shape, or a side of 0; or a damaged or too large image.
     """
     if isinstance(image, Image.Image):
-        return upright_srgb(image)
+        with _naming_damage("image"):
+            return _upright_srgb(image, "image")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise CompressGANError(f"an image array holds uint8 values from 0 to 255, not {pixels.dtype}")
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or not pixels.size:
         raise CompressGANError(f"an image array is (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
-    return pixels if pixels.shape[2:] == (3,) else upright_srgb(Image.fromarray(pixels))
+    return pixels if pixels.shape[2:] == (3,) else as_photo(Image.fromarray(pixels))
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:

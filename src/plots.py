@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 matplotlib.use("Agg")  # files only, also where there is a screen
 
@@ -13,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from files import replacing
+from photo import write_picture
 
 LABELS = {
     "bytes": "bytes a photo",
@@ -55,26 +58,26 @@ def write_rate_distortion(path: Path, means: list[dict], photos: int) -> None:
 
 
 def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
-    """Draws a sheet of the middles of photos, (H, W, 3) uint8 with a caption each, a row a photo, pixel by pixel."""
-    columns = max(map(len, rows))
-    side = CROP / 100
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(1.06 * side * columns, 1.16 * side * len(rows)), squeeze=False
-    )
-    for line, row in zip(axes, rows, strict=True):
-        for axis in line:
-            axis.axis("off")
-        for axis, (caption, photo) in zip(line, row, strict=False):
+    """Writes a sheet of the middles of photos, (H, W, 3) uint8 with a caption each, a row a photo, pixel by pixel.
+
+    Raises:
+        CompressGANError: the file cannot be written.
+    """
+    cell, caption_height = CROP + 4, 20
+    canvas = Image.new("RGB", (cell * max(map(len, rows)), (cell + caption_height) * len(rows)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, row in enumerate(rows):
+        for j, (caption, photo) in enumerate(row):
             top, left = (max(0, (length - CROP) // 2) for length in photo.shape[:2])
-            axis.imshow(photo[top : top + CROP, left : left + CROP], interpolation="nearest")
-            axis.set_title(caption, fontsize=8)
-    figure.tight_layout(pad=0.3)
-    save_figure(figure, path)
+            x, y = j * cell, i * (cell + caption_height)
+            draw.text((x + CROP // 2, y + caption_height // 2), caption, "black", ImageFont.load_default(13), "mm")
+            canvas.paste(Image.fromarray(photo[top : top + CROP, left : left + CROP]), (x, y + caption_height))
+    write_picture(path, np.asarray(canvas))
 
 
 def write_bars(path: Path, rows: list[dict], title: str) -> None:
     """Draws each figure of `rows` as bars, one a row, named by its `row`."""
-    metrics = [name for name in LABELS if name in rows[0]]
+    metrics = [name for name in LABELS if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
     figure, axes = plt.subplots(1, len(metrics), figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5), squeeze=False)
     names = [row["row"] for row in rows][::-1]
     for axis, metric in zip(axes[0], metrics, strict=True):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from errors import warn
-from files import replacing
+from files import write_csv, write_json
 from metrics import Figures, known, mean
 from photo import write_picture
 
@@ -27,19 +26,10 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
     Raises:
         CompressGANError: a file cannot be written.
     """
-    names = [field.name for field in fields(Figures)]
     table = [{name: known(value) for name, value in asdict(row).items()} for row in rows]
-    with (
-        replacing(folder / f"{SUMMARY}.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        for row in table:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    means = {name: known(mean(rows, name)) for name in names if name not in ("file", "width", "height")}
-    with replacing(folder / f"{SUMMARY}.json") as temporary:
-        temporary.write_text(json.dumps({"mean": means, "photos": table}, indent=2) + "\n", encoding="utf-8")
+    means = {name: known(mean(rows, name)) for name in table[0] if name not in ("file", "width", "height")}
+    write_csv(folder / f"{SUMMARY}.csv", table)
+    write_json(folder / f"{SUMMARY}.json", {"mean": means, "photos": table})
 
 
 def read_summary(folder: Path) -> dict[str, Figures]:
@@ -50,7 +40,7 @@ def read_summary(folder: Path) -> dict[str, Figures]:
         rows = [Figures(**{name: math.nan if value is None else value for name, value in row.items()}) for row in table]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         warn(f"{path}: not a summary of photos; its figures are left out")
         return {}
     return {row.file: row for row in rows}

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from bench import OURS, Bench, Result
-from files import replacing
-from metrics import known
+from files import write_csv, write_json
+from metrics import known, mean
 
 MEANS = ("bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
 
@@ -24,8 +19,7 @@ def means(results: list[Result]) -> list[dict]:
         rows = [result for result in results if (result.codec, result.setting) == (codec, setting)]
         row = {"codec": codec, "setting": setting, "photos": len(rows)}
         for name in MEANS:
-            values = [value for result in rows if math.isfinite(value := getattr(result, name))]
-            row[name] = float(np.mean(values)) if values else None
+            row[name] = known(mean(rows, name))
         table.append(row)
     return sorted(table, key=lambda row: (row["codec"] != OURS, row["codec"], row["bpp"]))
 
@@ -49,15 +43,8 @@ def write_results(
         "failures": failures,
         "absent": absent,
     }
-    with replacing(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    with (
-        replacing(folder / "results.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_json(folder / "results.json", document)
+    write_csv(folder / "results.csv", rows)
     return table
 
 

@@ -146,7 +146,8 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
     except ValueError as error:
         raise UsageError(str(error)) from None
     if resuming:
-        fixed = [name for name in ARCHITECTURE if getattr(config, name) != getattr(before, name)]
+        # The optimizers' states look alike, but do not mean the same.
+        fixed = [name for name in (*ARCHITECTURE, "optimizer") if getattr(config, name) != getattr(before, name)]
         if fixed:
             raise UsageError(f"{directory}: holds a trained model, so {', '.join(fixed)} cannot change")
         if config.perceptual_coeff and config.vgg19_weights != "imagenet" and not arguments.perceptual:

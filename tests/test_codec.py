@@ -105,3 +105,10 @@ def test_images_of_other_kinds(codec: Codec) -> None:
 def test_what_is_no_image_is_refused(codec: Codec, image: np.ndarray, words: str) -> None:
     with pytest.raises(CompressGANError, match=words):
         codec.compress(image)
+
+
+def test_a_damaged_pillow_image_is_one_error(codec: Codec, tmp_path: Path) -> None:
+    Image.fromarray(make_photo(100, 100)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:1500])
+    with pytest.raises(CompressGANError, match="image: damaged image"):
+        codec.compress(Image.open(tmp_path / "cut.jpg"))

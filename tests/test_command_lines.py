@@ -106,13 +106,16 @@ def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, phot
 def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    photo, out = photos / "a.png", tmp_path / "out"
+    photo, out, long = photos / "a.png", tmp_path / "out", tmp_path / "long.png"
+    Image.new("RGB", (1_100_000, 1)).save(long)
     cases = [
         (("-path", tmp_path / "none.jpg", "-o", out), "none.jpg: no such file"),
         (("-path", tmp_path / "empty", "-o", out), "empty: no images"),
         (("-c", tmp_path / "empty", "-o", out), "empty: no .bin files"),
         (("-path", photo, "-o", tmp_path / "file" / "out"), "file/out: cannot be written"),
         (("-path", photo, "-o", out, "-r", tmp_path / "nowhere"), "nowhere/config.json: no such file"),
+        (("-path", tmp_path / ("a" * 300), "-o", out), "a: File name too long"),
+        (("-path", long, "-o", out, "-r", checkpoint), "long.png: a photo of 1100000 x 1 pixels does not fit"),
     ]
     for arguments, words in cases:
         assert_one_error_line(run_cli("inference.py", *arguments), words)
@@ -143,18 +146,43 @@ def test_report_format_and_timings(checkpoint: Path, photos: Path, tmp_path: Pat
 
 
 def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: Path, photos: Path) -> None:
-    summary = (compressed / "summary.json").read_text()
-    (compressed / "a.bin").write_text("mine")
-    (compressed / "a_comparison.png").unlink()
+    arguments = ("-r", checkpoint, "-path", photos, "-o", compressed, "--no-overwrite")
+    summary = json.loads((compressed / "summary.json").read_text())
+    (compressed / "b_comparison.png").unlink()
     kept = compressed / "b_reconstructed.png"
-    kept.write_text("mine too")
-    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", compressed, "--no-overwrite")
+    kept.write_text("mine")
+    result = run_cli("inference.py", *arguments)
     assert result.returncode == 0, result.stderr
     assert "3 of 4 files are done already" in result.stdout
-    assert (compressed / "a.bin").read_text() == "mine"
-    assert kept.read_text() == "mine too"
-    assert (compressed / "a_comparison.png").exists()
-    assert json.loads((compressed / "summary.json").read_text())["photos"] == json.loads(summary)["photos"]
+    assert kept.read_text() == "mine"
+    assert (compressed / "b_comparison.png").exists()
+    assert json.loads((compressed / "summary.json").read_text()) == summary
+
+    # Figures that an ended call left out are made too, and a report has all photos.
+    (compressed / "summary.json").unlink()
+    result = run_cli("inference.py", *arguments, "--report")
+    assert result.returncode == 0, result.stderr
+    after = json.loads((compressed / "summary.json").read_text())["photos"]
+    assert [{**row, "ssimulacra2": None} for row in after] == summary["photos"]
+    assert (compressed / "report.html").read_text().count("<figure") == 4
+    assert kept.read_text() == "mine"
+
+
+def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Path, photos: Path) -> None:
+    """A `.bin` that stays is what the other outputs are made from, or is named when it cannot be."""
+    other = (compressed / "b.bin").read_bytes()
+    bins = {"a.bin": b"mine", "c.bin": other}
+    for name, data in bins.items():
+        (compressed / name).write_bytes(data)
+    arguments = ("-r", checkpoint, "-path", photos, "-o", compressed, "--no-overwrite", "--format", "webp")
+    result = run_cli("inference.py", *arguments)
+    assert result.returncode == 1
+    assert "a.bin: not a CompressGAN .bin file" in result.stderr
+    assert "c.bin: not of this photo: its size differs" in result.stderr
+    assert {name: (compressed / name).read_bytes() for name in bins} == bins
+    assert not (compressed / "a_reconstructed.webp").exists()
+    assert (compressed / "b_reconstructed.webp").exists()
+
     result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", compressed)
     assert result.returncode == 0, result.stderr
     assert (compressed / "a.bin").read_bytes()[:3] == b"CGN"
@@ -173,6 +201,7 @@ def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, 
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 130
         assert errors == "error: interrupted\n"
+        assert json.loads((out / "summary.json").read_text())["photos"]
         assert not list(out.rglob(".*"))
         for path in out.rglob("*.png"):
             Image.open(path).load()
@@ -235,6 +264,8 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     result = run_cli("train.py", *arguments)
     assert f"all {step + 2} steps are done" in result.stdout
     assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
+    result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
+    assert_one_error_line(result, "optimizer cannot change", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "other settings", code=2)
     result = run_cli("inference.py", "-r", run, "-path", photos / "a.png", "-o", tmp_path / "out")
     assert result.returncode == 0, result.stderr
