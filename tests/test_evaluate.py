@@ -112,7 +112,7 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(document["results"])
-    assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"])
+    assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"], rel_tol=1e-5)  # the CSV is for people: 6 digits
     assert Image.open(out / "rate_distortion.png").width > 500
     assert Image.open(out / "crops.png").width > 500
     # The schema says something: a figure that it does not know, or one that is missing, is refused.
