@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from settings import PRESETS, Config
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,12 @@ from PIL import Image
 from model import CompressGAN
 
 PROJECT = Path(__file__).resolve().parent.parent
+VGG19_WIDTHS = {
+    "block1_conv1": (3, 64),
+    "block1_conv2": (64, 64),
+    "block2_conv1": (64, 128),
+    "block2_conv2": (128, 128),
+}  # up to the layer that the feature distance uses: channels in and out
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +58,20 @@ def photos(tmp_path: Path) -> Path:
     for i, name in enumerate(("a.png", "b.jpg", "c.webp", "sub/d.png")):
         Image.fromarray(make_photo(80 + 16 * i, 100, i)).save(folder / name)
     return folder
+
+
+def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:
+    """Writes random weights as Keras' .h5 format lays VGG19 out."""
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for name in layers:
+            group, (fan_in, width) = file.create_group(name), VGG19_WIDTHS[name]
+            names = [f"{name}/kernel:0", f"{name}/bias:0"]
+            group.attrs["weight_names"] = [n.encode() for n in names]
+            group[names[0]] = rng.normal(0, (2 / (9 * fan_in)) ** 0.5, (3, 3, fan_in, width)).astype(np.float32)
+            group[names[1]] = np.zeros(width, np.float32)
+    return path
 
 
 def run_cli(script: str, *arguments: object) -> subprocess.CompletedProcess:

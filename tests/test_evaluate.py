@@ -13,7 +13,7 @@ import pytest
 from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
 from PIL import Image
 
-from bench import OURS, Bench, bracketing, first_reaching
+from bench import OURS, SHOWN, Bench, at_equal_bytes, bracketing, first_reaching
 from metrics import psnr
 from other_codecs import ComparedCodec, available_codecs
 from results import means
@@ -62,6 +62,22 @@ def test_settings_bracket_the_rates(photos: dict[str, np.ndarray]) -> None:
     assert bracketing(codec, bench, (1.0, 2.0)) == [1]  # even its smallest files are larger
     assert bracketing(codec, bench, (1.0, rates[2])) == [1, 2]
     assert bracketing(codec, bench, (1000.0, 2000.0)) == [7, 8]
+
+
+def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[str, np.ndarray]) -> None:
+    bench = Bench(photos)
+    ours = ComparedCodec(OURS, (), lambda photo, _: bytes(photo.size * 7 // 5), lambda data: photos["a.png"])
+    a, b = photos["a.png"], photos["b.png"]
+    (row,) = at_equal_bytes(bench, ours, [stored(), stored("fails", fails_on=96)])  # ours gives b.png a wrong size
+    sizes = 7 * a.size // 5, 4 + a.size // 2 + a.size
+    assert [caption for caption, _ in row] == ["original"] + [
+        f"{name}, {size:,} bytes" for name, size in zip((OURS, "stored"), sizes, strict=True)
+    ]
+    assert row[0][1] is a
+    assert ("fails", "a.png") in bench.failures
+    many = Bench({str(i): b for i in range(2 * SHOWN)})
+    ours = ComparedCodec(OURS, (), lambda photo, _: b"", lambda data: b)
+    assert len(at_equal_bytes(many, ours, [])) == SHOWN
 
 
 def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(

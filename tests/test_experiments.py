@@ -9,7 +9,7 @@ from pathlib import Path
 from settings import Config
 
 import pytest
-from conftest import PROJECT, assert_one_error_line, run_cli
+from conftest import PROJECT, assert_one_error_line, run_cli, write_vgg19
 from PIL import Image
 
 from experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
@@ -56,6 +56,22 @@ def test_dataset_size(tmp_path: Path) -> None:
         config, _ = read_config(tmp_path / "dataset-size" / f"row{i}")
         assert Config.from_json(kept["config"]) == config
         assert config.steps == settings["steps"]
+
+
+def test_quantization(tmp_path: Path) -> None:
+    rows, _ = run_experiment("quantization", tmp_path, "--steps", 1)
+    assert [row["row"] for row in rows] == [f"C = {channels}, L = {levels}" for channels, levels in QUANTIZATIONS]
+    bounds = [float(row["bound_bpp"]) for row in rows]
+    assert bounds[0] < bounds[1] < bounds[2] < bounds[3] < bounds[4]
+
+
+def test_perceptual(tmp_path: Path) -> None:
+    weights = write_vgg19(tmp_path / "vgg19.h5")
+    rows, settings = run_experiment("perceptual", tmp_path, "--steps", 2, "--perceptual", weights)
+    assert [row["row"] for row in rows] == ["without VGG19", "with VGG19"]
+    assert all(float(row["vgg19_distance"]) > 0 for row in rows)
+    used = [Config.from_json(kept["config"]) for kept in settings["rows"]]
+    assert (used[0].perceptual_coeff, used[1].vgg19_weights) == (0, "vgg19.h5")
 
 
 def test_coders(checkpoint: Path, tmp_path: Path) -> None:

@@ -7,29 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import write_vgg19
 
 from errors import CompressGANError
 from perceptual import PerceptualLoss
 
-WIDTHS = {"block1_conv1": (3, 64), "block1_conv2": (64, 64), "block2_conv1": (64, 128), "block2_conv2": (128, 128)}
-
-
-def write_vgg19(path: Path, layers: list[str]) -> Path:
-    """Writes random weights as Keras' .h5 format lays VGG19 out."""
-    rng = np.random.default_rng(0)
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in layers]
-        for name in layers:
-            group, (fan_in, width) = file.create_group(name), WIDTHS[name]
-            names = [f"{name}/kernel:0", f"{name}/bias:0"]
-            group.attrs["weight_names"] = [n.encode() for n in names]
-            group[names[0]] = rng.normal(0, (2 / (9 * fan_in)) ** 0.5, (3, 3, fan_in, width)).astype(np.float32)
-            group[names[1]] = np.zeros(width, np.float32)
-    return path
-
 
 def test_distance_from_a_weights_file(tmp_path: Path) -> None:
-    path = write_vgg19(tmp_path / "vgg.h5", list(WIDTHS))
+    path = write_vgg19(tmp_path / "vgg.h5")
     loss = PerceptualLoss(path)
     kernel = h5py.File(path)["block1_conv1/block1_conv1/kernel:0"][()]
     np.testing.assert_array_equal(loss._extractor.get_layer("block1_conv1").get_weights()[0], kernel)
