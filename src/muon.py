@@ -32,26 +32,28 @@ class Muon(keras.optimizers.Adam):
         self.assign(average, self.momentum * average + gradient)
         ahead = gradient + self.momentum * average  # Nesterov's
         matrix = tf.reshape(ahead, (-1, variable.shape[-1]))
-        step = _RMS * max(matrix.shape) ** 0.5 * orthogonalized(matrix)
-        self.assign_sub(variable, tf.cast(learning_rate, step.dtype) * tf.reshape(step, variable.shape))
+        length = _RMS * max(matrix.shape) ** 0.5 * tf.cast(learning_rate, matrix.dtype)
+        self.assign_sub(variable, tf.reshape(orthogonalized(matrix, length), variable.shape))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "momentum": self.momentum}
 
 
-def orthogonalized(matrix: tf.Tensor) -> tf.Tensor:
-    """Returns a matrix of the same singular vectors, (m, n) float32, whose singular values are about 1.
+def orthogonalized(matrix: tf.Tensor, length: float | tf.Tensor = 1.0) -> tf.Tensor:
+    """Returns a matrix of the same singular vectors, (m, n) float32, whose singular values are about `length`.
 
     The Newton-Schulz iteration X <- X (a I + b A + c A^2) with A = X^T X, done on A alone, or on X X^T where that is
-    smaller: the polynomials commute, so their product is applied to X once, at the end.
+    smaller: the polynomials commute, so their product is applied to X once, at the end. All factors go into the small
+    matrices, since a pass over the large one costs as much as a product.
     """
-    matrix /= tf.norm(matrix) + 1e-20
     tall = matrix.shape[0] >= matrix.shape[1]
-    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
+    norm = tf.norm(matrix) + 1e-12  # its square must not underflow
+    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall) / norm**2
     a, b, c = _COEFFICIENTS
     product = identity = tf.eye(min(matrix.shape))
     for _ in range(ITERATIONS):
         polynomial = a * identity + b * gram + c * tf.matmul(gram, gram)
         product = tf.matmul(polynomial, product)
         gram = tf.matmul(polynomial, tf.matmul(gram, polynomial))
+    product *= length / norm
     return tf.matmul(matrix, product) if tall else tf.matmul(product, matrix)

@@ -183,10 +183,10 @@ class TrainStep:
         scale = optimizer.scale_loss(tf.constant(1.0))
         gradients = replica.all_reduce("MEAN", gradients)
         norm = tf.linalg.global_norm(gradients)
+        factor = 1 / replica.num_replicas_in_sync  # the optimizer adds up what the replicas give it
         if self.config.gradient_clip:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.config.gradient_clip * scale, norm)
-        # The optimizer adds up what the replicas give it.
-        optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], variables)
+            factor *= tf.minimum(1.0, self.config.gradient_clip * scale / norm)
+        optimizer.apply([factor * gradient for gradient in gradients], variables)
         return norm / scale
 
 

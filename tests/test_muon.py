@@ -23,6 +23,13 @@ def test_orthogonalized_matrices_keep_their_directions_and_have_equal_lengths(sh
     assert np.diag(inner).max() < 1.25
 
 
+def test_lengths() -> None:
+    matrix = tf.random.stateless_normal((30, 8), (0, 0))
+    np.testing.assert_allclose(orthogonalized(matrix, 0.01), 0.01 * orthogonalized(matrix).numpy(), rtol=1e-5)
+    np.testing.assert_array_equal(orthogonalized(0 * matrix), np.zeros((30, 8)))
+    assert np.abs(orthogonalized(1e-25 * matrix)).max() < 1
+
+
 def test_kernels_move_by_muon_and_the_rest_by_adam() -> None:
     rng = np.random.default_rng(0)
     kernel = keras.Variable(rng.normal(size=(3, 3, 8, 16)).astype(np.float32))
