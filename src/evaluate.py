@@ -55,7 +55,8 @@ def main() -> int:
     from perceptual import PerceptualLoss
     from photo import to_float
     from plots import write_crops, write_rate_distortion
-    from results import print_means, write_results
+    from results import write_results
+    from tables import print_table
 
     vgg19 = None
     if arguments.perceptual:
@@ -81,7 +82,7 @@ def main() -> int:
     results = [result for result in results if (result.codec, result.photo) not in bench.failures]
     description = {"checkpoint": str(arguments.r), "fingerprint": read_config(arguments.r)[1]}
     table = write_results(arguments.o, results, bench, description, absent)
-    print_means(table)
+    print_table(table)
     write_rate_distortion(arguments.o / "rate_distortion.png", table, len(photos))
     write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours, codecs))
     return 1 if left_out or bench.failures else 0

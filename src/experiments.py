@@ -115,6 +115,7 @@ def main() -> int:
         raise UsageError("--minutes and --steps must be above 0")
     load_tensorflow()
     from plots import write_bars
+    from tables import print_table
 
     folder = arguments.o / arguments.name
     make_folder(folder)
@@ -246,21 +247,6 @@ def coders(checkpoint: Path, photos: list[np.ndarray], settings: dict) -> Iterat
         sizes = [len(codec.to_bytes(symbols, height, width, coder)) for symbols, height, width in coded]
         rates = [8 * size / (height * width) for size, (_, height, width) in zip(sizes, coded, strict=True)]
         yield {"row": coder, "bytes": float(np.mean(sizes)), "bpp": float(np.mean(rates))}
-
-
-def print_table(rows: list[dict]) -> None:
-    formats = {
-        "bytes": ",.0f",
-        "bpp": ".4f",
-        "bound_bpp": ".4f",
-        "psnr": ".2f",
-        "ms_ssim": ".4f",
-        "vgg19_distance": ".3f",
-    }
-    names = list(rows[0])
-    print(f"| {' | '.join(names)} |\n|---|{'---:|' * (len(names) - 1)}")
-    for row in rows:
-        print(f"| {' | '.join(format(value, formats.get(name, '')) for name, value in row.items())} |")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,8 @@ from matplotlib.figure import Figure
 
 from files import replacing
 from photo import write_picture
+from tables import FIGURES, label
 
-LABELS = {
-    "bytes": "bytes a photo",
-    "bpp": "bits per pixel",
-    "psnr": "PSNR, dB",
-    "ms_ssim": "MS-SSIM",
-    "ssimulacra2": "SSIMULACRA2",
-    "vgg19_distance": "VGG19 distance, less is nearer",
-}
 METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
 CROP = 256  # pixels a side of a picture on the sheet
 
@@ -50,7 +43,7 @@ def write_rate_distortion(path: Path, means: list[dict], photos: int) -> None:
             if points:
                 axis.plot(*zip(*points, strict=True), marker="o" if len(points) > 1 else "*", markersize=7, label=codec)
         axis.set_xlabel("bits per pixel of the whole file")
-        axis.set_ylabel(LABELS[metric])
+        axis.set_ylabel(label(metric))
         axis.grid(alpha=0.3)
     axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.suptitle(f"means over {photos} photos" if photos > 1 else "one photo")
@@ -77,16 +70,16 @@ def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
 
 def write_bars(path: Path, rows: list[dict], title: str) -> None:
     """Draws each figure of `rows` as bars, one a row, named by its `row`."""
-    metrics = [name for name in LABELS if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
+    metrics = [name for name in FIGURES if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
     figure, axes = plt.subplots(1, len(metrics), figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5), squeeze=False)
     names = [row["row"] for row in rows][::-1]
     for axis, metric in zip(axes[0], metrics, strict=True):
         values = [row[metric] for row in rows][::-1]
         axis.bar_label(axis.barh(names, values, color="#5588bb"), fmt="%.4g", padding=3)
         # Files are compared with nothing; decibels and similarities with each other, from near the least.
-        least = 0.0 if metric in ("bytes", "bpp") else min(values) - 0.5 * (max(values) - min(values))
+        least = 0.0 if metric in ("bytes", "bpp", "bound_bpp") else min(values) - 0.5 * (max(values) - min(values))
         axis.set_xlim(least, max(values) + 0.25 * (max(values) - least or 1))
-        axis.set_xlabel(LABELS[metric])
+        axis.set_xlabel(label(metric))
         axis.label_outer()
     figure.suptitle(title)
     figure.tight_layout()

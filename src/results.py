@@ -46,15 +46,3 @@ def write_results(
     write_json(folder / "results.json", document)
     write_csv(folder / "results.csv", rows)
     return table
-
-
-def print_means(table: list[dict]) -> None:
-    print(
-        "| codec | setting | photos | bpp | PSNR, dB | MS-SSIM | SSIMULACRA2 | VGG19 distance | encode, s | decode, s |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    columns = (("photos", "d"), ("bpp", ".4f"), ("psnr", ".2f"), ("ms_ssim", ".4f"), ("ssimulacra2", ".1f"))
-    columns += (("vgg19_distance", ".3f"), ("encode_seconds", ".3f"), ("decode_seconds", ".3f"))
-    for row in table:
-        cells = ["" if row[name] is None else format(row[name], spec) for name, spec in columns]
-        print(f"| {row['codec']} | {'' if row['setting'] is None else row['setting']} | {' | '.join(cells)} |")

@@ -1,0 +1,33 @@
+"""How figures are named and rounded for people, in tables and plots."""
+
+from __future__ import annotations
+
+FIGURES = {  # name: label, format
+    "photos": ("photos", "d"),
+    "bytes": ("bytes a photo", ",.0f"),
+    "bpp": ("bits per pixel", ".4f"),
+    "bound_bpp": ("bound, bits per pixel", ".4f"),
+    "psnr": ("PSNR, dB", ".2f"),
+    "ms_ssim": ("MS-SSIM", ".4f"),
+    "ssimulacra2": ("SSIMULACRA2", ".1f"),
+    "vgg19_distance": ("VGG19 distance", ".3f"),
+    "encode_seconds": ("encode, s", ".3f"),
+    "decode_seconds": ("decode, s", ".3f"),
+}
+
+
+def label(name: str) -> str:
+    """Returns what a figure is called."""
+    return FIGURES[name][0]
+
+
+def print_table(rows: list[dict]) -> None:
+    """Prints rows as a Markdown table: what names them first, then the figures that any of them has."""
+    names = [name for name in rows[0] if name not in FIGURES]
+    figures = [name for name in FIGURES if any(row.get(name) is not None for row in rows)]
+    print(f"| {' | '.join([*names, *map(label, figures)])} |")
+    print(f"|{'---|' * len(names)}{'---:|' * len(figures)}")
+    for row in rows:
+        cells = ["" if row[name] is None else str(row[name]) for name in names]
+        cells += ["" if row[name] is None else format(row[name], FIGURES[name][1]) for name in figures]
+        print(f"| {' | '.join(cells)} |")
