@@ -75,11 +75,13 @@ def write_bars(path: Path, rows: list[dict], title: str) -> None:
     names = [row["row"] for row in rows][::-1]
     for axis, metric in zip(axes[0], metrics, strict=True):
         values = [row[metric] for row in rows][::-1]
-        axis.bar_label(axis.barh(names, values, color="#5588bb"), fmt="%.4g", padding=3)
+        digits = FIGURES[metric][1]
+        axis.bar_label(axis.barh(names, values, color="#5588bb"), [f"{value:{digits}}" for value in values], padding=3)
         # Files are compared with nothing; decibels and similarities with each other, from near the least.
         least = 0.0 if metric in ("bytes", "bpp", "bound_bpp") else min(values) - 0.5 * (max(values) - min(values))
-        axis.set_xlim(least, max(values) + 0.25 * (max(values) - least or 1))
+        axis.set_xlim(least, max(values) + 0.35 * (max(values) - least or 1))
         axis.set_xlabel(label(metric))
+        axis.locator_params(axis="x", nbins=4)
         axis.label_outer()
     figure.suptitle(title)
     figure.tight_layout()

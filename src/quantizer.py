@@ -42,15 +42,15 @@ class Quantizer(keras.layers.Layer):
         return tf.nn.softmax(-self._distances(latents) / temperature)
 
     def call(self, latents: tf.Tensor, temperature: float | tf.Tensor = 1.0) -> tf.Tensor:
-        """Returns the centers nearest to the latents, float32 (...), with the gradient of the soft assignment.
+        """Returns the centers nearest to the latents, float32 (...).
 
-        `tf.round` or argmin alone has no gradient, and the encoder would never train: the hard value is therefore
-        added to the soft one as a constant (straight-through).
+        `tf.round` or argmin alone has no gradient, and the encoder would never train: the latents get the gradient of
+        the soft assignment (straight-through). The centers get that of the hard one, their own: by the soft one they
+        leave for places where the generator never sees them.
         """
-        soft = tf.linalg.matvec(self.assignments(latents, temperature), self.centers)
-        hard = self.dequantize(self.indices(latents))
+        soft = tf.linalg.matvec(self.assignments(latents, temperature), tf.stop_gradient(self.centers))
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.
-        return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))
+        return self.dequantize(self.indices(latents)) + (soft - tf.stop_gradient(soft))
 
     def _distances(self, latents: tf.Tensor) -> tf.Tensor:
-        return tf.square(latents[..., tf.newaxis] - self.centers)
+        return tf.square(latents[..., tf.newaxis] - tf.stop_gradient(self.centers))

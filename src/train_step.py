@@ -20,7 +20,7 @@ Terms = dict[str, tf.Tensor]
 
 OPTIMIZERS = {"muon": Muon, "adam": keras.optimizers.Adam}
 
-_RATE_CONTROL = 0.015  # change of the rate weight's logarithm in a step, times the rate's relative excess
+_RATE_CONTROL = 0.005  # change of the rate weight's logarithm in a step, times the rate's relative excess
 
 
 class TrainStep:

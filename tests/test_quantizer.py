@@ -65,3 +65,12 @@ def test_soft_gradient_is_that_of_the_soft_assignment() -> None:
 
     w, h = latents.numpy().astype(np.float64), 1e-5
     np.testing.assert_allclose(analytic, (soft(w + h) - soft(w - h)) / (2 * h), rtol=1e-3)
+
+
+def test_centers_get_the_gradient_of_the_latents_they_stand_for() -> None:
+    quantizer = Quantizer(Config(levels=5))
+    quantizer._centers.assign([1.0, -2.0, 0.0, 2.0, -1.0])
+    with tf.GradientTape() as tape:
+        output = quantizer(tf.constant([-2.2, 0.1, -0.2, 0.9]))
+        loss = tf.reduce_sum(output * [1.0, 10.0, 100.0, 1000.0])
+    np.testing.assert_array_equal(tape.gradient(loss, quantizer._centers), [1000, 1, 110, 0, 0])
