@@ -194,6 +194,7 @@ def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, 
     out = tmp_path / "out"
     script = PROJECT / "src" / "inference.py"
     command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     for number in (signal.SIGINT, signal.SIGTERM):
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stdout.readline()  # the first photo is done
