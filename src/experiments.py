@@ -48,7 +48,7 @@ SMALL = PRESETS["compact"].replace(
     save_every=10**9,
 )
 QUANTIZATIONS = ((4, 5), (8, 3), (8, 5), (8, 9), (16, 5))  # C, L
-PERCEPTUAL_COEFF = 0.05  # so that its term weighs about as much as the distortion
+PERCEPTUAL_COEFF = 0.5  # its pull is then stronger than that of the distortion
 _TIMED_STEPS = 5
 
 
