@@ -18,6 +18,7 @@ from other_codecs import ComparedCodec
 
 OURS = "CompressGAN"
 SHOWN = 6  # photos on the sheet of crops
+_MEASURING = min(4, os.cpu_count() or 1)  # photos at once: SSIMULACRA2 may take a gigabyte for one
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Bench:
         except Exception as error:  # Codecs raise many kinds; whichever it is, the others go on.
             reason = " ".join(str(error).split()) or type(error).__name__
             self.failures[codec.name, name] = (setting, reason)
-            warn(f"{codec.name}: {name}: {reason}; this photo is left out of its means")
+            warn(f"{codec.name}: {name}: {reason}; this photo is left out of the means")
             raise CodecFailed from None
 
     def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:
@@ -106,18 +107,19 @@ class Bench:
         return float(np.mean(rates)) if rates else math.nan
 
     def measure(self, codec: ComparedCodec, setting: int | None, vgg19: Distance | None) -> list[Result]:
-        """Returns all figures of the photos that the codec can do."""
+        """Returns all figures of the photos that the codec can do; a photo that cannot be measured counts as failed."""
         decoded = {}
         for name in self.photos:
             with suppress(CodecFailed):
                 decoded[name] = self.decode(codec, setting, name)
 
-        def result(name: str) -> Result:
-            return self._result(codec, setting, name, *decoded[name], vgg19)
+        def result(name: str) -> Result | None:
+            with suppress(CodecFailed), self._failing(codec, setting, name):
+                return self._result(codec, setting, name, *decoded[name], vgg19)
 
         # Apart from the decoding, whose time would suffer.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(result, decoded))
+        with ThreadPoolExecutor(_MEASURING) as pool:
+            return [found for found in pool.map(result, decoded) if found]
 
     def _result(
         self,
@@ -179,7 +181,7 @@ def at_equal_bytes(
     bench: Bench, ours: ComparedCodec, codecs: list[ComparedCodec]
 ) -> list[list[tuple[str, np.ndarray]]]:
     """Returns pictures to look at: for some photos the original, ours, and each codec's nearest size not below ours."""
-    names = list(bench.photos)
+    names = [name for name in bench.photos if (ours.name, name) not in bench.failures]
     rows = []
     for name in names[:: max(1, len(names) // SHOWN)][:SHOWN]:
         with suppress(CodecFailed):

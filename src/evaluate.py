@@ -78,13 +78,14 @@ def main() -> int:
     results = []
     for codec, setting in tqdm(jobs, desc="measuring", unit="setting", disable=None):
         results += bench.measure(codec, setting, vgg19)
-    # A photo that fails at one setting would make the means of the others incomparable.
-    results = [result for result in results if (result.codec, result.photo) not in bench.failures]
+    crops = at_equal_bytes(bench, ours, codecs)
     description = {"checkpoint": str(arguments.r), "fingerprint": read_config(arguments.r)[1]}
     table = write_results(arguments.o, results, bench, description, absent)
+    if not table:
+        raise CompressGANError("there is no photo that all codecs can do; give other photos, or fewer --codecs")
     print_table(table)
-    write_rate_distortion(arguments.o / "rate_distortion.png", table, len(photos))
-    write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours, codecs))
+    write_rate_distortion(arguments.o / "rate_distortion.png", table)
+    write_crops(arguments.o / "crops.png", crops)
     return 1 if left_out or bench.failures else 0
 
 

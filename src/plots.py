@@ -33,7 +33,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def write_rate_distortion(path: Path, means: list[dict], photos: int) -> None:
+def write_rate_distortion(path: Path, means: list[dict]) -> None:
     """Draws each metric's mean over the rate, a line a codec; metrics that nobody has are left out."""
     metrics = [name for name in METRICS if any(row[name] is not None for row in means)]
     figure, axes = plt.subplots(1, len(metrics), figsize=(5.5 * len(metrics), 4.5), squeeze=False)
@@ -46,6 +46,7 @@ def write_rate_distortion(path: Path, means: list[dict], photos: int) -> None:
         axis.set_ylabel(label(metric))
         axis.grid(alpha=0.3)
     axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    photos = means[0]["photos"]
     figure.suptitle(f"means over {photos} photos" if photos > 1 else "one photo")
     save_figure(figure, path)
 

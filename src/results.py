@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +14,15 @@ MEANS = ("bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "en
 
 
 def means(results: list[Result]) -> list[dict]:
-    """Returns the mean of each figure for every codec and setting, over the photos that have it, by rising rate."""
+    """Returns the mean of each figure for every codec and setting, by rising rate.
+
+    Only photos that all of them could do count, and of those the ones that have the figure.
+    """
     table = []
-    for codec, setting in dict.fromkeys((result.codec, result.setting) for result in results):
+    kinds = list(dict.fromkeys((result.codec, result.setting) for result in results))
+    done = Counter(result.photo for result in results)
+    results = [result for result in results if done[result.photo] == len(kinds)]
+    for codec, setting in kinds if results else []:
         rows = [result for result in results if (result.codec, result.setting) == (codec, setting)]
         row = {"codec": codec, "setting": setting, "photos": len(rows)}
         for name in MEANS:
@@ -27,7 +34,11 @@ def means(results: list[Result]) -> list[dict]:
 def write_results(
     folder: Path, results: list[Result], bench: Bench, model: dict[str, str], absent: list[str]
 ) -> list[dict]:
-    """Writes results.json and results.csv, and returns the means."""
+    """Writes results.json and results.csv, and returns the means.
+
+    Raises:
+        CompressGANError: a file cannot be written.
+    """
     table = means(results)
     rows = [{name: known(value) for name, value in asdict(result).items()} for result in results]
     failures = [

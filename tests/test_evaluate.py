@@ -91,6 +91,16 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
     assert capsys.readouterr().err.count("stored: b.png: no such width here") == 1
     assert means([result])[0]["photos"] == 1
 
+    everywhere = bench.measure(stored("other"), 4, None)
+    # Another codec is not given the mean of photos that this one could not do.
+    assert [row["photos"] for row in means([*everywhere, result])] == [1, 1]
+    assert means([everywhere[1], result]) == []
+
+    def unmeasurable(photo: np.ndarray, decoded: np.ndarray) -> float:
+        raise MemoryError
+
+    assert Bench(photos).measure(stored(), 4, unmeasurable) == []
+
     def broken(data: bytes) -> np.ndarray:
         return np.zeros((1, 1, 3), np.uint8)
 
