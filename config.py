@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,6 @@ VERSION = "0.1.0"
 
 PROJECT_DIR = Path(__file__).resolve().parent
 DATA_DIR = PROJECT_DIR / "data"  # path indexes made by train.py, and a small example training set
-IMAGES_DIR = PROJECT_DIR / "images"  # sample photos to compress
 CHECKPOINTS_DIR = PROJECT_DIR / "checkpoints"  # one folder a run; `default` is the shipped one
 DEFAULT_CHECKPOINT = CHECKPOINTS_DIR / "default"
 EXPERIMENTS_DIR = PROJECT_DIR / "output" / "experiments"  # one folder an experiment
@@ -105,6 +105,9 @@ class Config:
             for value in values if isinstance(values, tuple) else (values,):
                 if not value >= least:
                     raise ValueError(f"{name} must be at least {least}, not {value}")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, not {getattr(self, name)}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
@@ -202,8 +205,12 @@ _LEAST = {
     "final_temperature": 1e-6,
     "perceptual_from": 0,
     "perceptual_crop": STRIDE,
+    "adversarial_coeff": 0,
+    "distortion_coeff": 0,
     "rate_coeff": 0,
     "rate_target": 0,
+    "perceptual_coeff": 0,
+    "feature_matching_coeff": 0,
     "stem_block": 1,
     "stem_kernel": 1,
     "encoder_widths": 1,
@@ -216,7 +223,12 @@ _LEAST = {
     "adversarial_from": 0,
     "crop_size": STRIDE,
     "batch_size": 1,
+    "learning_rate": 0,
+    "prior_learning_rate": 0,
+    "discriminator_learning_rate": 0,
+    "final_learning_rate_share": 0,
     "warmup_steps": 0,
+    "adam_beta_1": 0,
     "gradient_clip": 0,
     "ema_decay": 0,
     "validation_images": 0,
@@ -226,6 +238,7 @@ _LEAST = {
     "log_every": 1,
     "seed": 0,
 }
+_MOST = {"final_learning_rate_share": 1, "adam_beta_1": 0.9999, "ema_decay": 0.999999}
 _CHOICES = {
     "norm": ("none", "channel", "instance"),
     "upsampling": ("pixel_shuffle", "transposed"),
@@ -238,11 +251,11 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     if isinstance(default, tuple):
         fits = isinstance(value, tuple) and all(type(v) is int for v in value) and value
     elif isinstance(default, float):
-        fits = type(value) in (int, float)
+        fits = type(value) in (int, float) and math.isfinite(value)
     else:
         fits = type(value) is type(default)
     if not fits:
-        kind = "a list of integers" if isinstance(default, tuple) else type(default).__name__
+        kind = {tuple: "a list of integers", float: "a finite number"}.get(type(default), type(default).__name__)
         raise ValueError(f"{name} must be {kind}, not {value!r}")
 
 

@@ -12,22 +12,29 @@ import multiprocessing
 import resource
 import sys
 import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from settings import PRECISIONS, PRESETS, load_tensorflow
 
-from errors import run
+from errors import CompressGANError, run
 
-PIXELS_A_STEP = {"compact": 32 * 128**2, "paper": 4 * 256**2, "tiny": 4 * 64**2}
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+PIXELS_A_STEP = {"compact": 32 * 128**2, "paper": 4 * 256**2}
 CASES = [
     *(f"compact-{size}-{precision}" for size in (128, 256) for precision in PRECISIONS[:2]),
     *(f"paper-256-{precision}" for precision in PRECISIONS[:2]),
 ]
 
 
-def conv_flops(network, photos) -> int:
+def conv_flops(network: keras.Model, photos: tf.Tensor) -> int:
     """Returns the floating-point operations of the convolutions of one forward pass."""
     import keras
 
@@ -85,12 +92,12 @@ def conv_peak(precision: str) -> float:
     return best
 
 
-def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> None:
-    """Trains some steps of both stages on real photos, and puts table rows into the queue."""
+def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
+    """Trains some steps of both stages on real photos, and sends table rows."""
     load_tensorflow()
     import tensorflow as tf
 
-    from data import find_images, training_dataset
+    from data import training_dataset
     from train_step import TrainStep
 
     preset, size, precision = case.split("-")
@@ -103,7 +110,7 @@ def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> 
     )
     peak = conv_peak(precision)
     train_step = TrainStep(config, tf.distribute.get_strategy(), None)
-    batches = iter(training_dataset([str(path) for path in find_images([path])[0]], config, 0))
+    batches = iter(training_dataset(paths, config, 0))
     photos = next(batches)
     latents = train_step.model.encoder(photos)
     codec = conv_flops(train_step.model.encoder, photos) + conv_flops(train_step.model.generator, latents)
@@ -127,12 +134,11 @@ def measure(case: str, path: Path, steps: int, queue: multiprocessing.Queue) -> 
         seconds = time.perf_counter() - start
         rate = steps * flops / (seconds - waiting)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        queue.put(
+        rows.send(
             f"| {preset:7} | {size:>4} | {precision:14} | {stage:11} | {config.batch_size:5} "
             f"| {steps * config.batch_size / seconds:8.1f} | {waiting / seconds:7.1%} "
             f"| {rate / 1e9:7.0f} | {peak / 1e9:5.0f} | {rate / peak:6.0%} | {memory:6.1f} |"
         )
-    queue.put(None)
 
 
 def main() -> int:
@@ -143,19 +149,27 @@ def main() -> int:
     )
     parser.add_argument("--steps", type=int, default=20, help="steps to time")
     arguments = parser.parse_args()
+    load_tensorflow()
+    from data import find_images
+
+    paths = [str(path) for path in find_images([arguments.path])[0]]
     columns = ("preset ", "crop", "precision     ", "stage      ", "batch", "images/s", "waiting", "GFLOP/s", " peak")
     columns = (*columns, " share", "   GiB")
     print(f"| {' | '.join(columns)} |")
     print(f"|{'|'.join('-' * (len(column) + 2) for column in columns)}|")
     spawn = multiprocessing.get_context("spawn")  # each case alone in its process, so that its memory is its own
     for case in arguments.cases:
-        queue = spawn.Queue()
-        steps = arguments.steps if case.startswith(("compact", "tiny")) else 1
-        process = spawn.Process(target=measure, args=(case, arguments.path, steps, queue))
+        rows, sender = spawn.Pipe(duplex=False)
+        steps = arguments.steps if case.startswith("compact") else 1
+        process = spawn.Process(target=measure, args=(case, paths, steps, sender))
         process.start()
-        for row in iter(queue.get, None):
-            print(row, flush=True)
+        sender.close()  # the process has its own: when that ends, however it does, there are no more rows
+        with suppress(EOFError):
+            while True:
+                print(rows.recv(), flush=True)
         process.join()
+        if process.exitcode:
+            raise CompressGANError(f"{case}: its process ended with {process.exitcode}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from settings import Config
@@ -50,7 +51,7 @@ def split(paths: list[Path], config: Config) -> tuple[list[Path], list[Path]]:
     return sorted(paths[:count]), sorted(paths[count:])
 
 
-def write_index(path: Path, images: list[Path]) -> None:
+def write_index(path: Path, images: Sequence[Path | str]) -> None:
     """Writes an index: one variable-length UTF-8 dataset `path`.
 
     Raises:

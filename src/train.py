@@ -34,7 +34,11 @@ def parse_arguments() -> argparse.Namespace:
     where.add_argument("-r", metavar="DIR", type=Path, help="checkpoint folder to train in, or to go on with")
     where.add_argument("-rl", action="store_true", help="go on with the newest run under checkpoints/")
     parser.add_argument(
-        "-path", metavar="DIR", type=Path, nargs="+", help="folders of photos; default: those indexed last"
+        "-path",
+        metavar="DIR",
+        type=Path,
+        nargs="+",
+        help="folders of photos; default: the run's own, or those indexed last",
     )
     parser.add_argument("-name", help="label of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument("--index", metavar="DIR", type=Path, default=DATA_DIR, help="path indexes; default: data/")
@@ -78,8 +82,10 @@ def main() -> int:
     directory = newest_run() if arguments.rl else arguments.r
     strategy = make_strategy(arguments.strategy)
     config = configure(arguments, directory)
-    train_paths, test_paths = index_images(arguments, config)
+    train_paths, test_paths = index_images(arguments, config, directory)
     if arguments.epochs is not None:
+        if arguments.epochs < 1:
+            raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
         config = config.replace(steps=max(1, arguments.epochs * len(train_paths) // config.batch_size))
     perceptual = None
     if config.perceptual_coeff:
@@ -88,7 +94,9 @@ def main() -> int:
     name = arguments.name or directory.resolve().name
     trainer = Trainer(config, directory, arguments.logdir / name, perceptual, strategy, arguments.init_from)
     start = int(trainer.step.numpy())
-    if start >= config.steps:
+    if start > config.steps:
+        raise UsageError(f"{directory}: {start} steps are done already, more than {config.steps}")
+    if start == config.steps:
         trainer.save_for_inference()
         print(f"{directory}: all {config.steps} steps are done; train on with --steps N, more than these")
         return 0
@@ -155,11 +163,17 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
     return config
 
 
-def index_images(arguments: argparse.Namespace, config: Config) -> tuple[list[str], list[str]]:
-    """Returns the training and test paths: of the folders given, which are indexed anew, or of the existing index."""
+def index_images(arguments: argparse.Namespace, config: Config, directory: Path) -> tuple[list[str], list[str]]:
+    """Returns the training and test paths: of the folders given, which are indexed anew, or of an existing index.
+
+    A run that goes on has the index that it was last trained with.
+    """
     from data import TEST_INDEX, TRAIN_INDEX, existing, find_images, read_index, split, write_index
 
-    train_index, test_index = arguments.index / TRAIN_INDEX, arguments.index / TEST_INDEX
+    own, folder = directory / "training", arguments.index
+    if not arguments.path and (own / TRAIN_INDEX).is_file() and (own / TEST_INDEX).is_file():
+        folder = own
+    train_index, test_index = folder / TRAIN_INDEX, folder / TEST_INDEX
     if arguments.path:
         images, others = find_images(arguments.path)
         others = [path for path in others if path not in (train_index.resolve(), test_index.resolve())]

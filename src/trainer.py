@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from settings import Config
@@ -19,11 +19,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from codec import Codec
-from data import training_dataset, validation_photos
+from data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
 from errors import CompressGANError, os_reason
 from files import make_folder
 from metrics import compare, mean, mean_line
-from model import CONFIG_FILE, CompressGAN
+from model import CONFIG_FILE, CompressGAN, read_config
 from perceptual import PerceptualLoss
 from photo import to_float
 from summaries import Summaries
@@ -88,7 +88,8 @@ class Trainer:
         except (AssertionError, ValueError, tf.errors.OpError):
             raise CompressGANError(f"{directory / 'training'}: damaged, or not of these settings") from None
         if resuming:
-            if not config.rate_target:  # else the weight has found its value, which goes on
+            # A weight that follows a target has found its value, which goes on unless it is set anew.
+            if not config.rate_target or config.rate_coeff != read_config(directory)[0].rate_coeff:
                 self.train_step.rate_coeff.assign(config.rate_coeff)
         elif init_from:
             self.model.assign_from(init_from)
@@ -117,7 +118,14 @@ class Trainer:
             CompressGANError: another run trains in the folder, a loss or gradient is not finite, a checkpoint cannot be
                 written, or a worker is gone.
         """
-        with _lock(self.directory / "training") if self._is_chief else nullcontext():
+        if not self._is_chief:
+            self._fit(train_paths, test_paths)
+            return
+        state = self.directory / "training"
+        with _lock(state):
+            # What a call without -path goes on with, whatever other runs have indexed since.
+            write_index(state / TRAIN_INDEX, train_paths)
+            write_index(state / TEST_INDEX, test_paths)
             self._fit(train_paths, test_paths)
 
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:

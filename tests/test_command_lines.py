@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
@@ -259,11 +260,17 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     step = int(output.split("saved at step ")[1].split(";")[0])
     assert step >= 20
 
+    # Another run's index is not what this one goes on with.
+    indexed = tmp_path / "index" / "paths_train.h5"
+    with h5py.File(indexed, "w") as file:
+        file.create_dataset("path", data=["/nowhere.png"], dtype=h5py.string_dtype("utf-8"))
     result = run_cli("train.py", *arguments, "--steps", step + 2)
     assert result.returncode == 0, result.stderr
     assert f"goes on at step {step} of {step + 2}" in result.stdout
     result = run_cli("train.py", *arguments)
     assert f"all {step + 2} steps are done" in result.stdout
+    assert_one_error_line(run_cli("train.py", *arguments, "--steps", "2"), "steps are done already", code=2)
+    assert_one_error_line(run_cli("train.py", *arguments, "--epochs", "0"), "--epochs must be at least 1", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
     result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
     assert_one_error_line(result, "optimizer cannot change", code=2)

@@ -33,6 +33,9 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ({"generator_widths": ()}, "generator_widths must be a list of integers"),
         ({"crop_size": 100}, "crop_size must be a multiple of 16"),
         ({"train_fraction": 0.0}, "train_fraction"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number"),
+        ({"perceptual_coeff": -1}, "perceptual_coeff must be at least 0"),
+        ({"ema_decay": 1.5}, "ema_decay must be at most"),
     ],
 )
 def test_impossible_values_are_refused(change: dict, message: str) -> None:

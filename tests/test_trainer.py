@@ -74,6 +74,15 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config
     assert int(trainer.step) == 0
 
 
+def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: Path, tiny: Config) -> None:
+    config = tiny.replace(rate_coeff=0.5, rate_target=0.05)
+    first = make_trainer(config, tmp_path)
+    first.train_step.rate_coeff.assign(0.75)
+    first.save()
+    assert float(make_trainer(config, tmp_path).train_step.rate_coeff) == 0.75
+    assert float(make_trainer(config.replace(rate_coeff=2.0), tmp_path).train_step.rate_coeff) == 2.0
+
+
 def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     """A run that ends with a rate far too high keeps what it had before."""
     config = tiny.replace(steps=30, adversarial_from=30, validate_every=10, learning_rate=3e-3, rate_coeff=1.0)
