@@ -6,9 +6,7 @@ python benchmarks/coder.py -path photos -o output/coder.json
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -18,13 +16,12 @@ from settings import DEFAULT_CHECKPOINT, load_tensorflow
 import numpy as np
 
 from arithmetic_coder import CODERS, decode, encode
-from block_coder import pack_bits
 from errors import CompressGANError, run
-from files import files_under, replacing
-from photo import SUFFIXES, read_photo
+from files import files_under, write_json
+from photo import is_photo, read_photo
+from timing import fastest
 
 CONTAINER_BYTES = 17
-REPEATS = 5  # of timings, of which the fastest counts
 
 
 def order0_entropy(symbols: np.ndarray, levels: int) -> float:
@@ -50,16 +47,6 @@ def tile(symbols: list[np.ndarray], height: int, width: int) -> np.ndarray:
     return np.concatenate(rows)[:height]
 
 
-def fastest(function) -> float:
-    """Returns the seconds of the fastest of some calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
@@ -71,7 +58,7 @@ def main() -> int:
 
     codec = Codec.load(arguments.r)
     levels, prior = codec.levels, codec.prior
-    files = [file for file in files_under(arguments.path) if file.suffix.lower() in SUFFIXES]
+    files = [file for file in files_under(arguments.path) if is_photo(file)]
     if not files:
         raise CompressGANError(f"{arguments.path}: no photos in this folder")
     pixels, latents = 0, []
@@ -81,10 +68,11 @@ def main() -> int:
         latents.append(codec.symbols(photo))
 
     entropy = sum(order0_entropy(symbols, levels) for symbols in latents)
-    packed = sum(len(pack_bits(symbols, levels)) for symbols in latents)
+    bits = (levels - 1).bit_length()
+    packed = sum(-(-symbols.size * bits // 8) for symbols in latents)
     sizes = {
         "text bits, the original's way": 8 * packed,
-        f"packed, {(levels - 1).bit_length()} bits a symbol": packed,
+        f"packed, {bits} bits a symbol": packed,
         "static order-0 entropy per channel": entropy,
     }
     for coder in reversed(CODERS):
@@ -119,8 +107,7 @@ def main() -> int:
                 f"| {speed[0]:11.2f}, {speed[1]:.2f} |"
             )
     if arguments.o:
-        with replacing(arguments.o) as temporary:
-            temporary.write_text(json.dumps({"photos": len(latents), "sizes": rows, "speeds": speeds}, indent=2) + "\n")
+        write_json(arguments.o, {"photos": len(latents), "sizes": rows, "speeds": speeds})
     return 0
 
 

@@ -24,10 +24,10 @@ from PIL import Image, ImageOps
 from errors import CompressGANError, run
 from files import files_under
 from photo import is_photo, read_photo, write_picture
+from timing import REPEATS, fastest
 
 SIZE = (768, 512)  # of the photos, pixels
 MEGAPIXELS = SIZE[0] * SIZE[1] / 1e6
-REPEATS = 5
 
 
 def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) -> None:
@@ -36,16 +36,6 @@ def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) 
     for i in range(count):
         image = ImageOps.fit(Image.fromarray(read_photo(photos[i % len(photos)])), size, Image.Resampling.LANCZOS)
         write_picture(folder / f"{i:02}.png", np.asarray(image))
-
-
-def fastest(function, *arguments) -> float:
-    """Returns the seconds of the fastest of several calls."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function(*arguments)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def command_line(*arguments: object) -> tuple[float, float, float]:

@@ -114,6 +114,7 @@ def main() -> int:
     if not 0 < arguments.minutes < math.inf or (arguments.steps is not None and arguments.steps < 1):
         raise UsageError("--minutes and --steps must be above 0")
     load_tensorflow()
+    from metrics import known
     from plots import write_bars
     from tables import print_table
 
@@ -128,7 +129,7 @@ def main() -> int:
     else:
         measured = trained(arguments, train_paths, photos, folder, settings)
     for row in measured:
-        rows.append(row)
+        rows.append({name: known(value) for name, value in row.items()})
         write_csv(folder / "results.csv", rows)
         write_json(folder / "settings.json", settings)
     title = f"{arguments.name}: {settings['title']}, {len(photos)} validation photos"
@@ -146,6 +147,7 @@ def find_photos(arguments: argparse.Namespace) -> tuple[list[str], list[np.ndarr
     train, test = images, []
     if arguments.validation:
         test, _ = find_images([arguments.validation])
+        train = sorted(set(images) - set(test))
     elif arguments.name == "coders":
         test = images
     else:

@@ -25,14 +25,22 @@ os.umask(_UMASK)
 def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
     """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`.
 
-    Files whose names are no UTF-8 are left out too, with a warning: indexes and tables could not name them.
+    Left out with a warning: files whose names are no UTF-8, which indexes and tables could not name, folders that
+    cannot be read, and links to folders, which may go round in a circle.
     """
+
+    def unreadable(error: OSError) -> None:
+        warn(f"{error.filename}: {os_reason(error)}; left out")
+
     found = []
-    for directory, subdirectories, names in os.walk(folder, followlinks=False):
+    for directory, subdirectories, names in os.walk(folder, onerror=unreadable, followlinks=False):
         here = Path(directory)
         subdirectories[:] = sorted(
             name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
         )
+        for name in subdirectories:
+            if (here / name).is_symlink():
+                warn(f"{here / name}: a link to a folder; left out")
         found += [here / name for name in sorted(names) if not name.startswith(".")]
     named = []
     for path in found:

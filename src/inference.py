@@ -29,7 +29,7 @@ from arithmetic_coder import CODERS
 from bitstream import BitstreamError
 from errors import CompressGANError, UsageError, os_reason, report, run, warn
 from files import inputs_under, make_folder, output_stems, replacing
-from photo import is_photo, read_photo, write_picture
+from photo import check_size, is_photo, read_photo, write_picture
 from pipeline import overlapped
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def naming(file: Path) -> Iterator[None]:
         raise CompressGANError(f"{file}: {error}") from None
     except OSError as error:
         raise CompressGANError(f"{file}: {os_reason(error)}") from None
+    except MemoryError:
+        raise CompressGANError(f"{file}: not enough memory; --memory sets what the networks may take") from None
 
 
 def with_suffix(stem: Path, suffix: str) -> Path:
@@ -169,6 +171,7 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
         job = Job(file, files[file])
         with job.timed("read"):
             job.photo = read_photo(file, note)
+        check_size(with_suffix(job.stem, suffixes[1]), job.photo)  # before the work rather than after it
         return job
 
     def work(job: Job) -> Job:

@@ -7,6 +7,7 @@ Discriminator outputs are lists over scales of lists of feature maps whose last 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -53,7 +54,7 @@ def feature_matching(real: ScaleFeatures, fake: ScaleFeatures) -> tf.Tensor:
     return tf.add_n(terms) / len(terms)
 
 
-def _mean_over_scales(outputs: ScaleFeatures, loss) -> tf.Tensor:
+def _mean_over_scales(outputs: ScaleFeatures, loss: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     return tf.add_n([loss(scale[-1]) for scale in outputs]) / len(outputs)
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from entropy_model import ContextPrior
 from errors import CompressGANError, os_reason
-from files import replacing, replacing_h5
+from files import replacing_h5, write_json
 from network import build_encoder, build_generator
 from quantizer import Quantizer
 
@@ -95,8 +95,7 @@ class CompressGAN(keras.Model):
             "fingerprint": fingerprint(self.config, arrays).hex(),
             "config": self.config.to_json(),
         }
-        with replacing(directory / CONFIG_FILE) as temporary:
-            temporary.write_text(json.dumps(description, indent=2) + "\n")
+        write_json(directory / CONFIG_FILE, description)
 
     @classmethod
     def load(cls, directory: Path) -> CompressGAN:

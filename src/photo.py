@@ -141,16 +141,26 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or is_image(path)
 
 
+def check_size(path: Path, pixels: np.ndarray) -> None:
+    """Checks that a picture (H, W, 3) can be written in the format that the name ends in.
+
+    Raises:
+        CompressGANError: that format cannot hold so many pixels a side.
+    """
+    height, width = pixels.shape[:2]
+    name, most, _ = FORMATS[path.suffix.removeprefix(".")]
+    if max(height, width) > most:
+        raise CompressGANError(f"{path}: {name} holds at most {most} pixels a side, not {width} x {height}")
+
+
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Writes (H, W, 3) uint8 pixels in the format that the name ends in, one of `FORMATS`.
 
     Raises:
         CompressGANError: the file cannot be written, or its format cannot hold that many pixels a side.
     """
-    height, width = pixels.shape[:2]
-    name, most, options = FORMATS[path.suffix.removeprefix(".")]
-    if max(height, width) > most:
-        raise CompressGANError(f"{path}: {name} holds at most {most} pixels a side, not {width} x {height}")
+    check_size(path, pixels)
+    name, _, options = FORMATS[path.suffix.removeprefix(".")]
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format=name, **options)
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arithmetic_coder import CODERS, decode, encode
-from block_coder import pack_bits
 from context_model import ContextModel, Prior
 
 
@@ -87,11 +86,6 @@ def test_the_bytes_are_the_same_everywhere() -> None:
     coder, payload = encode(((x + 2 * y) // 9 + c) % 5, 5, random_prior(3, 5, largest=60))
     assert (coder, len(payload)) == ("context", 505)
     assert hashlib.sha256(payload).hexdigest() == "5e4cfcc6c97571c77343b7e4bdcbc35157905af9cbda5a7df0ff40fe0ac98cef"
-
-
-def test_packed_bits() -> None:
-    assert pack_bits(np.array([4, 0, 1, 2, 3]), 5) == bytes([0b10000000, 0b10100110])
-    assert len(pack_bits(np.zeros((96, 64, 8), np.int32), 5)) == 96 * 64 * 8 * 3 // 8
 
 
 @settings(max_examples=100, deadline=None)

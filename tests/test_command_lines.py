@@ -127,6 +127,13 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
         assert result.stderr.startswith("usage: inference.py")
 
 
+def test_a_photo_that_the_format_cannot_hold_is_named_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (16384, 4)).save(tmp_path / "wide.png")
+    arguments = ("-r", checkpoint, "-path", tmp_path / "wide.png", "-o", tmp_path / "out", "--format", "webp")
+    assert_one_error_line(run_cli("inference.py", *arguments), "WEBP holds at most 16383 pixels a side")
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_report_format_and_timings(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("-r", checkpoint, "-path", photos, "-o", out, "--report", "--verbose", "--format", "webp")

@@ -26,12 +26,16 @@ def test_extensions_are_kept_only_where_needed() -> None:
     assert [str(stem) for stem in stems.values()] == ["/out/a.jpg", "/out/A.png", "/out/b", "/out/s/a"]
 
 
-def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path) -> None:
+def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name in ("b.png", "a/c.png", "out/d.png", ".hidden", ".git/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = files_under(tmp_path, skip=(tmp_path / "out").resolve())
     assert [str(path.relative_to(tmp_path)) for path in found] == ["b.png", "a/c.png"]
+    assert capsys.readouterr().err == ""
+    (tmp_path / "a" / "link").symlink_to(tmp_path)
+    assert files_under(tmp_path, skip=(tmp_path / "out").resolve()) == found
+    assert "a/link: a link to a folder; left out" in capsys.readouterr().err
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
