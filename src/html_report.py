@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 from pathlib import Path
 from string import Template
 
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from files import replacing
-from metrics import Figures, mean_line
+from metrics import Figures, known, mean_line
 
 REPORT = "report.html"
 MAX_SIDE = 2048  # pixels of a picture in the page
@@ -82,12 +81,11 @@ class HtmlReport:
 def _row(number: int, figures: Figures) -> str:
     cells = []
     for _, field, spec in _COLUMNS:
-        value = getattr(figures, field)
-        known = not isinstance(value, float) or math.isfinite(value)
-        text = html.escape(format(value, spec)) if known else ""
+        value = known(getattr(figures, field))
+        text = "" if value is None else html.escape(format(value, spec))
         if field == "file":
             text = f'<a href="#photo{number}">{text}</a>'
-        cells.append(f'<td data-value="{html.escape(str(value)) if known else ""}">{text}</td>')
+        cells.append(f'<td data-value="{"" if value is None else html.escape(str(value))}">{text}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
