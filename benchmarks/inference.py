@@ -89,14 +89,15 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
     size = photo.shape[:2]
     parts = {
         "read": fastest(read_photo, file),
-        "encode": fastest(codec.symbols, photo),
+        "encode": (encode := fastest(codec.latents, photo)),
+        "refine": fastest(codec.symbols, photo) - encode,
         "code": fastest(codec.to_bytes, symbols, *size),
         "decode": fastest(codec.from_bytes, data),
         "reconstruct": fastest(codec.reconstruct, symbols, *size),
         "save": fastest(write_picture, folder / "saved.png", photo),
     }
     print(f"| {SIZE[0]} x {SIZE[1]}, one photo | seconds | MP/s |\n|---|---:|---:|")
-    for names in (*((name,) for name in parts), ("encode", "code"), ("decode", "reconstruct")):
+    for names in (*((name,) for name in parts), ("encode", "refine", "code"), ("decode", "reconstruct")):
         seconds = sum(parts[name] for name in names)
         print(f"| {' + '.join(names)} | {seconds:.3f} | {MEGAPIXELS / seconds:.1f} |")
 

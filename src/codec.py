@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from settings import STRIDE
+from settings import DEFAULT_EFFORT, STRIDE
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,7 @@ from bitstream import Bitstream, BitstreamError, assert_size_fits
 from errors import CompressGANError
 from model import CompressGAN
 from photo import as_photo, to_float, to_uint8
+from refine import Refiner
 from tiling import bytes_per_position, encoder_halo, generator_halo, run_in_tiles
 
 DEFAULT_MEMORY = 2**30
@@ -36,10 +37,20 @@ class Codec:
         model: the networks.
         fingerprint: 4 bytes written into every file and compared when decoding; the model's own by default.
         memory: bytes that the networks may take, about; larger photos are worked on in tiles, with the same result.
+        effort: steps of refining the latents of each photo that is compressed; 0: they stay as the encoder gives them,
+            as they do in models with instance norm.
     """
 
-    def __init__(self, model: CompressGAN, fingerprint: bytes | None = None, memory: int = DEFAULT_MEMORY) -> None:
+    def __init__(
+        self,
+        model: CompressGAN,
+        fingerprint: bytes | None = None,
+        memory: int = DEFAULT_MEMORY,
+        effort: int = DEFAULT_EFFORT,
+    ) -> None:
         self._model = model
+        self._refiner = Refiner(model) if model.config.norm != "instance" else None
+        self._effort = effort
         self._config = model.config
         self.levels = model.config.levels
         self.prior = model.prior.integers()
@@ -47,13 +58,13 @@ class Codec:
         self._positions = memory // bytes_per_position(model.config)
 
     @classmethod
-    def load(cls, checkpoint: str | Path, memory: int = DEFAULT_MEMORY) -> Codec:
-        """Loads the model of a checkpoint folder; `memory` as in the constructor.
+    def load(cls, checkpoint: str | Path, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT) -> Codec:
+        """Loads the model of a checkpoint folder; `memory` and `effort` as in the constructor.
 
         Raises:
             CompressGANError: the checkpoint is missing or damaged.
         """
-        return cls(CompressGAN.load(Path(checkpoint)), memory=memory)
+        return cls(CompressGAN.load(Path(checkpoint)), memory=memory, effort=effort)
 
     def bound(self, height: int, width: int) -> float:
         """Returns the most bits per pixel that a photo's latents can need, the container's 17 bytes aside.
@@ -85,8 +96,15 @@ class Codec:
         return self.reconstruct(*self.from_bytes(data))
 
     def symbols(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32."""
-        return self.quantize(self.latents(photo))
+        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32.
+
+        Raises:
+            CompressGANError: more pixels than the format or the memory allows.
+        """
+        latents = self.latents(photo)
+        if self._effort and self._refiner:
+            latents = self._refiner(latents, _padded(photo), self._effort)
+        return self.quantize(latents)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
         """Returns the symbols, int32, of latents, float32 of the same shape."""
@@ -131,19 +149,17 @@ class Codec:
         return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
 
     def latents(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the latents (ceil(H / 16), ceil(W / 16), C) float32 of a photo (H, W, 3) uint8.
+        """Returns the latents that the encoder gives a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) float32.
 
         Raises:
             CompressGANError: more pixels than the format or the memory allows.
         """
-        height, width = photo.shape[:2]
-        assert_size_fits(height, width)
-        padded = np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
+        assert_size_fits(*photo.shape[:2])
 
         def encoder(pixels: np.ndarray) -> np.ndarray:
             return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
 
-        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
+        return self._run(encoder, _padded(photo), (STRIDE, 1), encoder_halo(self._config))
 
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
@@ -159,6 +175,12 @@ class Codec:
             )
         side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
+
+
+def _padded(photo: np.ndarray) -> np.ndarray:
+    """Returns the photo with sides that are multiples of 16."""
+    height, width = photo.shape[:2]
+    return np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
 
 
 def _latent_size(height: int, width: int) -> tuple[int, int]:

@@ -225,7 +225,7 @@ def train_and_measure(
         trainer.fit(variant.train_paths, [])
     except TrainingEnded:
         raise KeyboardInterrupt from None
-    codec = Codec.load(folder)
+    codec = Codec.load(folder, effort=0)  # what the networks do, which refining would make more alike
     rows, distances = [], []
     for photo in photos:
         data = codec.compress(photo)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settings import DEFAULT_CHECKPOINT, load_tensorflow
+from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, load_tensorflow
 
 import numpy as np
 from tqdm import tqdm
@@ -56,6 +56,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="seconds that each part took")
     parser.add_argument(
         "--memory", metavar="GIB", type=float, default=1.0, help="what the networks may take; default: %(default)s GiB"
+    )
+    parser.add_argument(
+        "--effort",
+        metavar="N",
+        type=int,
+        default=DEFAULT_EFFORT,
+        help="steps of fitting each photo's latents to it: 0 is fastest; default: %(default)s",
     )
     parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder, recorded in the .bin")
     return parser.parse_args()
@@ -100,6 +107,8 @@ def main() -> int:
         files = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
     if not 0 < arguments.memory < 2**20:
         raise UsageError("--memory needs a number of GiB above 0")
+    if not 0 <= arguments.effort <= 1000:
+        raise UsageError("--effort needs a number of steps from 0 to 1000")
     if arguments.c and arguments.report:
         raise UsageError("--report compares with the originals: it needs -path")
     make_folder(arguments.o)
@@ -108,7 +117,7 @@ def main() -> int:
     load_tensorflow()
     from codec import Codec
 
-    codec = Codec.load(arguments.r, int(arguments.memory * 2**30))
+    codec = Codec.load(arguments.r, int(arguments.memory * 2**30), arguments.effort)
     if arguments.verbose:
         print(f"start-up: {time.perf_counter() - started:.1f} s")
     if arguments.path:
