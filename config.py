@@ -24,7 +24,8 @@ TENSORBOARD_DIR = PROJECT_DIR / "tensorboard"  # one folder a run
 
 PREPROCESS_SIZE = (256, 256)  # width and height that preprocess.py resizes to, pixels
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DEFAULT_EFFORT = 3  # steps of refining latents against their photo before they are written
+DEFAULT_EFFORT = 2  # steps of refining latents against their photo before they are written
+MAX_EFFORT = 20  # the steps become ever smaller: more would change nothing
 MAX_PIXELS = 2**28  # of a photo; more, in an image or claimed by a .bin, is refused before memory is taken
 STRIDE = 16  # pixels a side for one latent position, in every preset
 

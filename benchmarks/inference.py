@@ -87,9 +87,10 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
 
     symbols, data = codec.symbols(photo), codec.compress(photo)
     size = photo.shape[:2]
+    encode = fastest(codec.latents, photo)
     parts = {
         "read": fastest(read_photo, file),
-        "encode": (encode := fastest(codec.latents, photo)),
+        "encode": encode,
         "refine": fastest(codec.symbols, photo) - encode,
         "code": fastest(codec.to_bytes, symbols, *size),
         "decode": fastest(codec.from_bytes, data),

@@ -36,7 +36,8 @@ class Codec:
     Args:
         model: the networks.
         fingerprint: 4 bytes written into every file and compared when decoding; the model's own by default.
-        memory: bytes that the networks may take, about; larger photos are worked on in tiles, with the same result.
+        memory: bytes that the networks may take, about; larger photos are worked on in tiles, with the same result but
+            for rounding. Refining takes the same for every photo, whatever this is.
         effort: steps of refining the latents of each photo that is compressed; 0: they stay as the encoder gives them,
             as they do in models with instance norm.
     """
@@ -49,8 +50,7 @@ class Codec:
         effort: int = DEFAULT_EFFORT,
     ) -> None:
         self._model = model
-        self._refiner = Refiner(model) if model.config.norm != "instance" else None
-        self._effort = effort
+        self._refiner = Refiner(model, effort) if effort and model.config.norm != "instance" else None
         self._config = model.config
         self.levels = model.config.levels
         self.prior = model.prior.integers()
@@ -102,8 +102,8 @@ class Codec:
             CompressGANError: more pixels than the format or the memory allows.
         """
         latents = self.latents(photo)
-        if self._effort and self._refiner:
-            latents = self._refiner(latents, _padded(photo), self._effort)
+        if self._refiner:
+            latents = self._refiner(latents, _padded(photo))
         return self.quantize(latents)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:

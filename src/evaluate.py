@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from settings import DEFAULT_CHECKPOINT, load_tensorflow
+from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, MAX_EFFORT, load_tensorflow
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +30,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos, best lossless ones")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
     parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
+    parser.add_argument(
+        "--effort",
+        metavar="N",
+        type=int,
+        choices=range(MAX_EFFORT + 1),
+        default=DEFAULT_EFFORT,
+        help="as for inference.py; default: %(default)s",
+    )
     parser.add_argument("--codecs", metavar="NAME", nargs="*", help="other codecs; default: all that are there")
     parser.add_argument("--perceptual", metavar="imagenet|FILE", help="VGG19 weights, for the feature distance")
     return parser.parse_args()
@@ -65,7 +73,7 @@ def main() -> int:
         def vgg19(x: np.ndarray, y: np.ndarray) -> float:
             return float(loss(to_float(x)[np.newaxis], to_float(y)[np.newaxis]))
 
-    model = Codec.load(arguments.r)
+    model = Codec.load(arguments.r, effort=arguments.effort)
     model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # the first run is slower
     ours = ComparedCodec(OURS, (), lambda photo, _: model.compress(photo), model.decompress)
     bench = Bench(photos)
@@ -79,7 +87,8 @@ def main() -> int:
     for codec, setting in tqdm(jobs, desc="measuring", unit="setting", disable=None):
         results += bench.measure(codec, setting, vgg19)
     crops = at_equal_bytes(bench, ours, codecs)
-    description = {"checkpoint": str(arguments.r), "fingerprint": read_config(arguments.r)[1]}
+    fingerprint = read_config(arguments.r)[1]
+    description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}
     table = write_results(arguments.o, results, bench, description, absent)
     if not table:
         raise CompressGANError("there is no photo that all codecs can do; give other photos, or fewer --codecs")

@@ -96,7 +96,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("name", choices=(*TRAINED, "coders"), help="which experiment")
     parser.add_argument("-path", metavar="DIR", type=Path, nargs="+", required=True, help="folders of photos")
     parser.add_argument(
-        "--validation", metavar="DIR", type=Path, help="photos to measure on, instead of a share of -path"
+        "--validation",
+        metavar="DIR",
+        type=Path,
+        help="photos to measure on and never to train on; default: a share of -path",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=20.0, help="for all rows together; default: %(default)g")
@@ -156,6 +159,8 @@ def find_photos(arguments: argparse.Namespace) -> tuple[list[str], list[np.ndarr
     photos = validation_photos([str(path) for path in test], whole)
     if not photos:
         raise CompressGANError("no photos are left to measure on; give more, or a folder of them with --validation")
+    if not train:
+        raise CompressGANError("no photos are left to train on: --validation holds all of them")
     return [str(path) for path in train], photos
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, load_tensorflow
+from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, MAX_EFFORT, load_tensorflow
 
 import numpy as np
 from tqdm import tqdm
@@ -61,6 +61,7 @@ def parse_arguments() -> argparse.Namespace:
         "--effort",
         metavar="N",
         type=int,
+        choices=range(MAX_EFFORT + 1),
         default=DEFAULT_EFFORT,
         help="steps of fitting each photo's latents to it: 0 is fastest; default: %(default)s",
     )
@@ -107,8 +108,6 @@ def main() -> int:
         files = find(arguments.c, arguments.o, ".bin files", lambda p: p.suffix.lower() == ".bin")
     if not 0 < arguments.memory < 2**20:
         raise UsageError("--memory needs a number of GiB above 0")
-    if not 0 <= arguments.effort <= 1000:
-        raise UsageError("--effort needs a number of steps from 0 to 1000")
     if arguments.c and arguments.report:
         raise UsageError("--report compares with the originals: it needs -path")
     make_folder(arguments.o)
@@ -180,7 +179,7 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
         job = Job(file, files[file])
         with job.timed("read"):
             job.photo = read_photo(file, note)
-        check_size(with_suffix(job.stem, suffixes[1]), job.photo)  # before the work rather than after it
+        check_size(with_suffix(job.stem, suffixes[1]), *job.photo.shape[:2])  # before the work rather than after it
         return job
 
     def work(job: Job) -> Job:
@@ -260,6 +259,7 @@ def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namesp
         with naming(file):
             with job.timed("decode"):
                 symbols, *size = codec.from_bytes(file.read_bytes())
+            check_size(with_suffix(job.stem, picture), *size)
             with job.timed("reconstruct"):
                 job.reconstruction = codec.reconstruct(symbols, *size)
         return job

@@ -57,7 +57,7 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{name}: {reason}") from None
-    except CompressGANError:
+    except (CompressGANError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files.
         raise CompressGANError(f"{name}: damaged image ({error})") from None
@@ -141,13 +141,12 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or is_image(path)
 
 
-def check_size(path: Path, pixels: np.ndarray) -> None:
-    """Checks that a picture (H, W, 3) can be written in the format that the name ends in.
+def check_size(path: Path, height: int, width: int) -> None:
+    """Checks that a picture of this size can be written in the format that the name ends in.
 
     Raises:
         CompressGANError: that format cannot hold so many pixels a side.
     """
-    height, width = pixels.shape[:2]
     name, most, _ = FORMATS[path.suffix.removeprefix(".")]
     if max(height, width) > most:
         raise CompressGANError(f"{path}: {name} holds at most {most} pixels a side, not {width} x {height}")
@@ -159,7 +158,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     Raises:
         CompressGANError: the file cannot be written, or its format cannot hold that many pixels a side.
     """
-    check_size(path, pixels)
+    check_size(path, *pixels.shape[:2])
     name, _, options = FORMATS[path.suffix.removeprefix(".")]
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format=name, **options)

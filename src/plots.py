@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import matplotlib
@@ -71,7 +70,7 @@ def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
 
 def write_bars(path: Path, rows: list[dict], title: str) -> None:
     """Draws each figure of `rows` as bars, one a row, named by its `row`."""
-    metrics = [name for name in FIGURES if all(math.isfinite(row.get(name, math.nan)) for row in rows)]
+    metrics = [name for name in FIGURES if all(row.get(name) is not None for row in rows)]
     figure, axes = plt.subplots(1, len(metrics), figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5), squeeze=False)
     names = [row["row"] for row in rows][::-1]
     for axis, metric in zip(axes[0], metrics, strict=True):

@@ -230,7 +230,7 @@ class Trainer:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
 
     def _validate(self, step: int, photos: list[np.ndarray], progress: tqdm) -> None:
-        """Compresses whole photos with the averaged weights to real bytes, and logs what comes back.
+        """Compresses whole photos with the averaged weights to real bytes, unrefined, and logs what comes back.
 
         The best checkpoint is the one with the least validation score: the loss without its adversarial terms.
         """

@@ -34,5 +34,11 @@ def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
 
 def test_inference(checkpoint: Path, photos: Path) -> None:
     output = run_benchmark("inference.py", "-r", checkpoint, "-path", photos, "--count", 1, "--large", 400, 300)
-    for words in ("start-up", "encode + code", "decode + reconstruct", "one call for the folder", "| decompress |"):
+    for words in (
+        "start-up",
+        "encode + refine + code",
+        "decode + reconstruct",
+        "one call for the folder",
+        "| decompress |",
+    ):
         assert words in output
