@@ -14,6 +14,7 @@ from PIL import Image
 
 from experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
 from model import read_config
+from plots import write_bars
 
 EXAMPLES = PROJECT / "data" / "example"
 
@@ -82,12 +83,20 @@ def test_coders(checkpoint: Path, tmp_path: Path) -> None:
     assert sizes[0] > sizes[1]
 
 
+def test_figures_that_are_not_known_are_left_out_of_the_plot(tmp_path: Path) -> None:
+    rows = [{"row": name, "bpp": 0.05, "psnr": 22.0, "ms_ssim": None} for name in "ab"]
+    write_bars(tmp_path / "some.png", rows, "MS-SSIM needs larger photos")
+    write_bars(tmp_path / "all.png", [{**row, "ms_ssim": 0.8} for row in rows], "larger photos")
+    assert Image.open(tmp_path / "some.png").width < Image.open(tmp_path / "all.png").width
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
         (("perceptual", "-path", EXAMPLES), "--perceptual imagenet", 2),
         (("dataset-size", "-path", EXAMPLES, "--steps", 0), "--steps must be above 0", 2),
         (("dataset-size", "-path", EXAMPLES / "none"), "none: no such folder", 1),
+        (("quantization", "-path", EXAMPLES, "--validation", EXAMPLES), "no photos are left to train on", 1),
     ],
 )
 def test_errors(arguments: tuple, words: str, code: int, tmp_path: Path) -> None:
