@@ -101,9 +101,10 @@ class Codec:
         Raises:
             CompressGANError: more pixels than the format or the memory allows.
         """
-        latents = self.latents(photo)
+        padded = _padded(photo)
+        latents = self._encode(padded)
         if self._refiner:
-            latents = self._refiner(latents, _padded(photo))
+            latents = self._refiner(latents, padded)
         return self.quantize(latents)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
@@ -154,12 +155,14 @@ class Codec:
         Raises:
             CompressGANError: more pixels than the format or the memory allows.
         """
-        assert_size_fits(*photo.shape[:2])
+        return self._encode(_padded(photo))
+
+    def _encode(self, padded: np.ndarray) -> np.ndarray:
 
         def encoder(pixels: np.ndarray) -> np.ndarray:
             return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
 
-        return self._run(encoder, _padded(photo), (STRIDE, 1), encoder_halo(self._config))
+        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
 
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
@@ -178,8 +181,13 @@ class Codec:
 
 
 def _padded(photo: np.ndarray) -> np.ndarray:
-    """Returns the photo with sides that are multiples of 16."""
+    """Returns the photo with sides that are multiples of 16.
+
+    Raises:
+        CompressGANError: more pixels than the format allows.
+    """
     height, width = photo.shape[:2]
+    assert_size_fits(height, width)
     return np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, MAX_EFFORT, load_tensorflow
+from settings import load_tensorflow
 
 import numpy as np
 from tqdm import tqdm
 
 from errors import CompressGANError, UsageError, run, warn
 from files import inputs_under, make_folder
+from options import add_codec_options
 from other_codecs import ComparedCodec, available_codecs
 from photo import is_photo, read_photo
 
@@ -29,15 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos, best lossless ones")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
-    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
-    parser.add_argument(
-        "--effort",
-        metavar="N",
-        type=int,
-        choices=range(MAX_EFFORT + 1),
-        default=DEFAULT_EFFORT,
-        help="as for inference.py; default: %(default)s",
-    )
+    add_codec_options(parser)
     parser.add_argument("--codecs", metavar="NAME", nargs="*", help="other codecs; default: all that are there")
     parser.add_argument("--perceptual", metavar="imagenet|FILE", help="VGG19 weights, for the feature distance")
     return parser.parse_args()

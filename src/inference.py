@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settings import DEFAULT_CHECKPOINT, DEFAULT_EFFORT, MAX_EFFORT, load_tensorflow
+from settings import load_tensorflow
 
 import numpy as np
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from arithmetic_coder import CODERS
 from bitstream import BitstreamError
 from errors import CompressGANError, UsageError, os_reason, report, run, warn
 from files import inputs_under, make_folder, output_stems, replacing
+from options import add_codec_options
 from photo import check_size, is_photo, read_photo, write_picture
 from pipeline import overlapped
 
@@ -45,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument("-path", metavar="PHOTO|DIR", type=Path, help="photo or folder of photos to compress")
     what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; made if there is none")
-    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint; default: shipped")
+    add_codec_options(parser)
     parser.add_argument(
         "--format", choices=SUFFIXES, default="png", help="of the reconstructions; webp and jpeg of quality 95"
     )
@@ -56,14 +57,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="seconds that each part took")
     parser.add_argument(
         "--memory", metavar="GIB", type=float, default=1.0, help="what the networks may take; default: %(default)s GiB"
-    )
-    parser.add_argument(
-        "--effort",
-        metavar="N",
-        type=int,
-        choices=range(MAX_EFFORT + 1),
-        default=DEFAULT_EFFORT,
-        help="steps of fitting each photo's latents to it: 0 is fastest; default: %(default)s",
     )
     parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder, recorded in the .bin")
     return parser.parse_args()

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import losses
 from entropy_model import ContextPrior
 from errors import CompressGANError, os_reason
 from files import replacing_h5, write_json
@@ -51,6 +52,19 @@ class CompressGAN(keras.Model):
     def call(self, photos: tf.Tensor) -> tf.Tensor:
         """Photos (B, H, W, 3) float32 in [-1, 1], sides multiples of 16 -> reconstructions of the same shape."""
         return self.generator(self.quantizer(self.encoder(photos)))
+
+    def code_lengths(
+        self, latents: tf.Tensor, temperature: float | tf.Tensor, pixels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Latents (B, h, w, C) float32 of so many pixels -> bits per pixel, as they are coded and as a soft estimate.
+
+        The first has a gradient for the prior alone, the second for the latents alone.
+        """
+        symbols = self.quantizer.indices(latents)
+        logits = self.prior(symbols)
+        hard = losses.code_length(tf.one_hot(symbols, self.config.levels), logits, pixels)
+        soft = self.quantizer.assignments(latents, temperature)
+        return hard, losses.code_length(soft, tf.stop_gradient(logits), pixels)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
     def photo_to_latents(self, photos: tf.Tensor) -> tf.Tensor:

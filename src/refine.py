@@ -79,9 +79,5 @@ class Refiner:
         latents = tf.ensure_shape(latents, (1, None, None, model.config.latent_channels))
         reconstructions = model.generator(model.quantizer(latents, temperature=self._temperature))
         distortion = losses.distortion(photos, reconstructions)
-        symbols = model.quantizer.indices(latents)
-        logits, pixels = tf.stop_gradient(model.prior(symbols)), tf.size(photo) // 3
-        hard = tf.one_hot(symbols, model.config.levels)
-        soft = model.quantizer.assignments(latents, self._temperature)
-        hard_rate, soft_rate = (losses.code_length(assignments, logits, pixels) for assignments in (hard, soft))
-        return distortion + RATE_WEIGHT * hard_rate, distortion + RATE_WEIGHT * soft_rate
+        hard, soft = model.code_lengths(latents, self._temperature, tf.size(photo) // 3)
+        return distortion + RATE_WEIGHT * hard, distortion + RATE_WEIGHT * soft

@@ -137,12 +137,7 @@ class TrainStep:
         with tf.GradientTape(persistent=True) as tape:
             latents = model.encoder(photos, training=True)
             reconstructions = model.generator(model.quantizer(latents, temperature=temperature), training=True)
-            symbols = model.quantizer.indices(latents)
-            logits = model.prior(symbols)
-            pixels = tf.size(photos) // 3
-            terms["code_length"] = losses.code_length(tf.one_hot(symbols, config.levels), logits, pixels)
-            soft = model.quantizer.assignments(latents, temperature)
-            terms["rate"] = losses.code_length(soft, tf.stop_gradient(logits), pixels)
+            terms["code_length"], terms["rate"] = model.code_lengths(latents, temperature, tf.size(photos) // 3)
             terms["distortion"] = losses.distortion(photos, reconstructions)
             if perceptual:
                 window = (corner[0], corner[1], self._window_side, self._window_side)
