@@ -55,6 +55,7 @@ class Config:
     generator_widths: tuple[int, ...] = (192, 128, 64)  # trunk at 1/16, then one doubling of the size for each width
     generator_blocks: int = 8  # residual blocks at 1/16
     upsampling: Literal["pixel_shuffle", "transposed"] = "pixel_shuffle"  # how the generator doubles the size
+    finish_width: int = 32  # of the residual block between two steps of the last unfolding; 0: none
     zero_init_blocks: bool = True  # residual branches start at zero, which makes training without norm stable
 
     # Discriminators
@@ -119,6 +120,8 @@ class Config:
                     f"{name} needs one width for the first layer and one for each halving: "
                     f"stem_block * 2^(number of widths - 1) must be {STRIDE}"
                 )
+        if self.finish_width and self.stem_block % 2:
+            raise ValueError(f"finish_width needs an even stem_block, not {self.stem_block}")
         if self.levels > 32 or self.latent_channels > 255:
             raise ValueError("the .bin format holds at most 32 levels and 255 latent channels")
         if self.prior_width > 64:
@@ -194,6 +197,7 @@ ARCHITECTURE = (
     "generator_widths",
     "generator_blocks",
     "upsampling",
+    "finish_width",
     "discriminator_scales",
     "discriminator_widths",
 )
@@ -219,6 +223,7 @@ _LEAST = {
     "encoder_blocks": 0,
     "generator_widths": 1,
     "generator_blocks": 0,
+    "finish_width": 0,
     "discriminator_scales": 1,
     "discriminator_widths": 1,
     "steps": 1,
@@ -276,6 +281,7 @@ PRESETS = {
         generator_widths=(960, 480, 240, 120, 60),
         generator_blocks=9,
         upsampling="transposed",
+        finish_width=0,
         zero_init_blocks=False,
         discriminator_scales=3,
         discriminator_widths=(64, 128, 256, 512),
@@ -301,6 +307,7 @@ PRESETS = {
         encoder_blocks=1,
         generator_widths=(16, 16, 16),
         generator_blocks=1,
+        finish_width=4,
         discriminator_widths=(8, 16),
         rate_coeff=0.0,
         rate_target=0.0,

@@ -27,13 +27,14 @@ def _conv(x: tf.Tensor, width: int, config: Config, name: str, *, kernel: int = 
     return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
 
 
-def _residual_block(x: tf.Tensor, config: Config, name: str) -> tf.Tensor:
-    """Two 3x3 layers around an identity: the paper's R."""
-    width = x.shape[-1]
-    branch = _conv(x, width, config, f"{name}_conv1")
-    last_init = "zeros" if config.zero_init_blocks else "he_normal"
-    branch = layers.Conv2D(width, 3, 1, "same", kernel_initializer=last_init, name=f"{name}_conv2")(branch)
-    return layers.Add(name=f"{name}_add")([x, _norm(branch, config.norm, f"{name}_conv2")])
+def _residual_block(
+    x: tf.Tensor, config: Config, name: str, width: int | None = None, dtype: str | None = None
+) -> tf.Tensor:
+    """Two 3x3 layers around an identity: the paper's R; `width` of the first, `dtype` of the last and of the sum."""
+    branch = _conv(x, width or x.shape[-1], config, f"{name}_conv1")
+    init = "zeros" if config.zero_init_blocks else "he_normal"
+    last = layers.Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")
+    return layers.Add(dtype=dtype, name=f"{name}_add")([x, _norm(last(branch), config.norm, f"{name}_conv2")])
 
 
 def _double(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
@@ -107,7 +108,13 @@ def build_generator(config: Config) -> keras.Model:
     for i, width in enumerate(up_widths, start=1):
         x = _double(x, width, config, f"up{i}")
     x = layers.Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
-    x = DepthToSpace(config.stem_block, dtype="float32", name="unfold")(x)
+    block = config.stem_block
+    if config.finish_width:
+        # The head paints each block without seeing what it paints beside it: here they see each other.
+        x = DepthToSpace(2, dtype="float32", name="unfold_half")(x)
+        x = _residual_block(x, config, "finish", config.finish_width, "float32")
+        block //= 2
+    x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)
     return keras.Model(inputs, x, name="generator")
 

@@ -32,6 +32,8 @@ def generator_halo(config: Config) -> int:
         pixels += scale
         scale //= 2
     pixels += (config.stem_kernel // 2) * config.stem_block
+    if config.finish_width:
+        pixels += config.stem_block  # two 3x3 layers at half that
     return math.ceil(pixels / STRIDE)
 
 

@@ -29,6 +29,10 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ({"levels": 2.5}, "levels must be int"),
         ({"batch_size": True}, "batch_size must be int"),
         ({"norm": "batch"}, "norm must be one of none, channel, instance"),
+        (
+            {"encoder_widths": (8,) * 5, "generator_widths": (8,) * 5, "stem_block": 1},
+            "finish_width needs an even stem",
+        ),
         ({"encoder_widths": (8, 8)}, "encoder_widths needs one width"),
         ({"generator_widths": ()}, "generator_widths must be a list of integers"),
         ({"crop_size": 100}, "crop_size must be a multiple of 16"),

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from settings import Config
+
+import keras
+import numpy as np
+import pytest
+from conftest import assert_one_error_line, run_cli
+
+from model import CompressGAN
+
+
+@pytest.fixture
+def other(tiny: Config, tmp_path: Path) -> Path:
+    """A checkpoint of the same shapes as `checkpoint`."""
+    keras.utils.set_random_seed(2)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    CompressGAN(tiny.replace(distortion_coeff=3.0)).save_weights_for_inference(folder, step=5)
+    return folder
+
+
+def test_weights_lie_between_those_of_the_two(checkpoint: Path, other: Path, tmp_path: Path) -> None:
+    result = run_cli("interpolate.py", checkpoint, other, "-o", tmp_path / "new" / "mixed", "--share", 0.25)
+    assert result.returncode == 0, result.stderr
+    first, second, mixed = (CompressGAN.load(folder) for folder in (checkpoint, other, tmp_path / "new" / "mixed"))
+    assert mixed.config == second.config
+    changed = 0
+    for a, b, c in zip(first.weights, second.weights, mixed.weights, strict=True):
+        np.testing.assert_allclose(c, 0.75 * a + 0.25 * b, rtol=2e-3, atol=1e-4)  # stored in half precision
+        changed += not np.allclose(a, c, rtol=2e-2)
+    assert changed > 10
+
+
+def test_errors(tiny: Config, checkpoint: Path, other: Path, tmp_path: Path) -> None:
+    new = ("-o", tmp_path / "new")
+    assert_one_error_line(run_cli("interpolate.py", checkpoint, other, "-o", other), "other: exists", code=2)
+    assert_one_error_line(run_cli("interpolate.py", checkpoint, other, *new, "--share", 1.5), "--share", code=2)
+    assert_one_error_line(run_cli("interpolate.py", checkpoint, tmp_path / "none", *new), "none")
+    CompressGAN(tiny.replace(generator_blocks=2)).save_weights_for_inference(other, step=0)
+    assert_one_error_line(run_cli("interpolate.py", checkpoint, other, *new), "other: generator_blocks is 2, but 1 in")
+    assert not (tmp_path / "new").exists()
