@@ -50,7 +50,7 @@ class Codec:
         effort: int = DEFAULT_EFFORT,
     ) -> None:
         self._model = model
-        self._refiner = Refiner(model, effort) if effort and model.config.norm != "instance" else None
+        self._refiner = Refiner(model, effort) if effort > 0 and model.config.norm != "instance" else None
         self._config = model.config
         self.levels = model.config.levels
         self.prior = model.prior.integers()

@@ -79,6 +79,8 @@ def main() -> int:
     results = []
     for codec, setting in tqdm(jobs, desc="measuring", unit="setting", disable=None):
         results += bench.measure(codec, setting, vgg19)
+    if not results:
+        raise CompressGANError("nothing could be measured")
     crops = at_equal_bytes(bench, ours, codecs)
     fingerprint = read_config(arguments.r)[1]
     description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}

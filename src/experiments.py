@@ -35,6 +35,7 @@ SMALL = PRESETS["compact"].replace(
     encoder_blocks=2,
     generator_widths=(96, 64, 32),
     generator_blocks=4,
+    finish_width=0,
     latent_channels=8,
     rate_coeff=0.0,
     rate_target=0.0,
@@ -159,7 +160,7 @@ def find_photos(arguments: argparse.Namespace) -> tuple[list[str], list[np.ndarr
     photos = validation_photos([str(path) for path in test], whole)
     if not photos:
         raise CompressGANError("no photos are left to measure on; give more, or a folder of them with --validation")
-    if not train:
+    if not train and arguments.name != "coders":
         raise CompressGANError("no photos are left to train on: --validation holds all of them")
     return [str(path) for path in train], photos
 

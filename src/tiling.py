@@ -44,6 +44,7 @@ def bytes_per_position(config: Config) -> int:
     """
     encoder = [width * (STRIDE / config.stem_block) ** 2 / 4**i for i, width in enumerate(config.encoder_widths)]
     generator = [width * 4**i for i, width in enumerate(config.generator_widths)]
+    generator.append(config.finish_width * (2 * STRIDE / config.stem_block) ** 2)
     return int(4 * (3 * max(encoder + generator) + 2 * 3 * STRIDE**2))
 
 

@@ -140,6 +140,11 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
                 f"{directory}: holds a model of other settings than preset {arguments.preset}; leave --preset out"
             )
     else:
+        if (directory / "config.json").exists() and not (directory / "training").exists():
+            raise UsageError(
+                f"{directory}: holds a model without what training needs to go on, and would be written over; "
+                f"start another -r with --init-from {directory}"
+            )
         before = PRESETS[arguments.preset or "compact"]
     try:
         config = before.override(arguments.set)
@@ -153,6 +158,8 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
             config = config.replace(vgg19_weights=Path(arguments.perceptual).name)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if arguments.perceptual not in (None, "off") and not config.perceptual_coeff:
+        warn("perceptual_coeff is 0, so --perceptual changes nothing; set it with --set perceptual_coeff=0.2")
     if resuming:
         # The optimizers' states look alike, but do not mean the same.
         fixed = [name for name in (*ARCHITECTURE, "optimizer") if getattr(config, name) != getattr(before, name)]

@@ -30,6 +30,7 @@ from summaries import Summaries
 from train_step import TrainStep, learning_rate_factor
 
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
+SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "perceptual_coeff", "vgg19_weights")  # shape that score
 
 
 class TrainingEnded(Exception):  # noqa: N818, it is no error
@@ -89,8 +90,11 @@ class Trainer:
             raise CompressGANError(f"{directory / 'training'}: damaged, or not of these settings") from None
         if resuming:
             # A weight that follows a target has found its value, which goes on unless it is set anew.
-            if not config.rate_target or config.rate_coeff != read_config(directory)[0].rate_coeff:
+            before = read_config(directory)[0]
+            if not config.rate_target or config.rate_coeff != before.rate_coeff:
                 self.train_step.rate_coeff.assign(config.rate_coeff)
+            if any(getattr(config, name) != getattr(before, name) for name in SCORED):
+                self.best_score.assign(math.inf)  # scores of other terms do not compare
         elif init_from:
             self.model.assign_from(init_from)
             self.ema.assign_from(init_from)

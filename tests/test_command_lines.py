@@ -290,7 +290,7 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     assert result.returncode == 0, result.stderr
 
 
-def test_training_errors(photos: Path, tmp_path: Path) -> None:
+def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     base = ("-r", tmp_path / "run", "--index", tmp_path / "index")
     cases = [
@@ -298,6 +298,7 @@ def test_training_errors(photos: Path, tmp_path: Path) -> None:
         ((*base, "-path", tmp_path / "empty"), "empty: no images", 1),
         (base, "paths_train.h5: no index of training images yet", 1),
         ((*base, "-path", photos, "--perceptual", tmp_path / "none.h5"), "--perceptual off", 1),
+        (("-r", checkpoint, "-path", photos), "start another -r with --init-from", 2),
         ((*base, "-path", photos, "--set", "colour=1"), "unknown setting: colour", 2),
         ((*base, "-path", photos, "--steps", "0"), "steps must be at least 1", 2),
     ]

@@ -36,11 +36,12 @@ def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) 
     [
         PRESETS["tiny"].replace(zero_init_blocks=False),
         PRESETS["tiny"].replace(zero_init_blocks=False, encoder_blocks=2, generator_blocks=3, norm="channel"),
+        PRESETS["tiny"].replace(zero_init_blocks=False, stem_kernel=5),  # here the finish needs a position more
         PRESETS["paper"].replace(
             norm="none", encoder_widths=(4,) * 5, generator_widths=(4,) * 5, generator_blocks=2, latent_channels=2
         ),
     ],
-    ids=["tiny", "channel", "paper"],
+    ids=["tiny", "channel", "finish", "paper"],
 )
 def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
     keras.utils.set_random_seed(0)

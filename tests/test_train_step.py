@@ -102,7 +102,7 @@ def test_temperature_is_annealed() -> None:
 
 
 def test_vgg19_sees_a_window_that_moves(tiny: Config) -> None:
-    """The perceptual term is taken in one window of photos and reconstructions alike, another one at each step."""
+    """The perceptual term is taken in one window of the photos, another one at each step."""
     config = tiny.replace(perceptual_coeff=1.0, perceptual_crop=32, learning_rate=0.0)
     rows, columns = tf.meshgrid(tf.range(64.0), tf.range(64.0), indexing="ij")
     photos = tf.tile(tf.stack([rows, columns, rows], axis=-1)[tf.newaxis] / 64, (4, 1, 1, 1))

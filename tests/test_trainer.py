@@ -83,6 +83,14 @@ def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: 
     assert float(make_trainer(config.replace(rate_coeff=2.0), tmp_path).train_step.rate_coeff) == 2.0
 
 
+def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_path: Path, tiny: Config) -> None:
+    first = make_trainer(tiny, tmp_path)
+    first.best_score.assign(0.5)
+    first.save()
+    assert float(make_trainer(tiny.replace(learning_rate=1e-4), tmp_path).best_score) == 0.5
+    assert float(make_trainer(tiny.replace(distortion_coeff=20.0), tmp_path).best_score) == np.inf
+
+
 def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     """A run that ends with a rate far too high keeps what it had before."""
     config = tiny.replace(steps=30, adversarial_from=30, validate_every=10, learning_rate=3e-3, rate_coeff=1.0)
@@ -91,7 +99,7 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[s
     best = float(trainer.best_score)
     assert np.isfinite(best)
     kept = CompressGAN.load(tmp_path / "best").get_weights()
-    trainer.ema.generator.weights[-1].assign_add([5.0] * 48)
+    trainer.ema.generator.get_layer("head").bias.assign_add([5.0] * 48)
     trainer._validate(40, validation_photos(paths, config), tqdm(disable=True))
     assert float(trainer.best_score) == best
     assert_equal(kept, CompressGAN.load(tmp_path / "best").get_weights())
