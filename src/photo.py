@@ -57,7 +57,9 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{name}: {reason}") from None
-    except (CompressGANError, MemoryError):
+    except MemoryError:
+        raise CompressGANError(f"{name}: not enough memory to read it") from None
+    except CompressGANError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files.
         raise CompressGANError(f"{name}: damaged image ({error})") from None

@@ -126,6 +126,17 @@ def test_unusable_colour_profiles_are_said(tmp_path: Path, profile: bytes) -> No
     assert notes == ["its colour profile cannot be used and is left out"]
 
 
+def test_a_photo_too_large_for_the_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(image: Image.Image) -> None:
+        raise MemoryError
+
+    path = tmp_path / "large.png"
+    Image.fromarray(PHOTO).save(path)
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(CompressGANError, match=r"large\.png: not enough memory"):
+        read_photo(path)
+
+
 def test_too_many_pixels(tmp_path: Path) -> None:
     """A file of a few hundred bytes that claims billions of pixels is refused before memory is taken."""
     for width, height in ((20_000, 20_000), (100_000, 100_000)):
