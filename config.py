@@ -245,7 +245,7 @@ _LEAST = {
     "log_every": 1,
     "seed": 0,
 }
-_MOST = {"final_learning_rate_share": 1, "adam_beta_1": 0.9999, "ema_decay": 0.999999}
+_MOST = {"seed": 2**31 - 1, "final_learning_rate_share": 1, "adam_beta_1": 0.9999, "ema_decay": 0.999999}
 _CHOICES = {
     "norm": ("none", "channel", "instance"),
     "upsampling": ("pixel_shuffle", "transposed"),

@@ -34,7 +34,7 @@ def find_images(folders: list[Path]) -> tuple[list[Path], list[Path]]:
             (images if is_image(path) else others).append(path)
     if not images:
         raise CompressGANError(f"{', '.join(map(str, folders))}: no images found")
-    return images, others
+    return list(dict.fromkeys(images)), others  # folders may overlap
 
 
 def split(paths: list[Path], config: Config) -> tuple[list[Path], list[Path]]:
@@ -163,10 +163,15 @@ class _CropReader:
         height, width = photo.shape[:2]
         if min(height, width) < size:
             scale = size / min(height, width)
-            height, width = max(size, round(height * scale)), max(size, round(width * scale))
-            photo = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
-        top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
-        crop = photo[top : top + size, left : left + size]
+            # The crop alone is made: a strip one pixel wide would be enlarged beyond all memory.
+            rows, columns = max(size, round(height * scale)), max(size, round(width * scale))
+            top, left = int(down * (rows - size + 1)), int(right * (columns - size + 1))
+            y, x = height / rows, width / columns
+            box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
+            crop = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS, box))
+        else:
+            top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
+            crop = photo[top : top + size, left : left + size]
         return np.ascontiguousarray(crop[:, ::-1] if flip < 0.5 else crop)
 
 

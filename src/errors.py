@@ -39,6 +39,8 @@ def run(main: Callable[[], int]) -> None:
     """Runs a command line and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C; a user's error is one line."""
     # As Ctrl-C does it: through every `finally`, so that no half-written file stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A name that the terminal's encoding does not know must not end the work.
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
     except UsageError as error:

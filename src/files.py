@@ -49,7 +49,8 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
             named.append(path)
         except UnicodeEncodeError:
             warn(f"{str(path).encode(errors='backslashreplace').decode()}: left out, since its name is not UTF-8")
-    return [path for path in named if path.is_file()]
+    # A link to a file that is gone stays, so that whoever opens it names it.
+    return [path for path in named if path.is_file() or path.is_symlink()]
 
 
 def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Path]:

@@ -137,13 +137,15 @@ def find(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) ->
 @contextmanager
 def naming(file: Path) -> Iterator[None]:
     """Puts the file's name before what goes wrong with it."""
+    from tensorflow.errors import ResourceExhaustedError  # loaded by now
+
     try:
         yield
     except CompressGANError as error:
         raise CompressGANError(f"{file}: {error}") from None
     except OSError as error:
         raise CompressGANError(f"{file}: {os_reason(error)}") from None
-    except MemoryError:
+    except (MemoryError, ResourceExhaustedError):
         raise CompressGANError(f"{file}: not enough memory; --memory sets what the networks may take") from None
 
 
@@ -197,25 +199,25 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
         return job
 
     def write(job: Job) -> Done:
-        with job.timed("measure"), naming(job.file):
-            original_bytes = job.file.stat().st_size
-            reconstruction = job.reconstruction
-            figures = compare(
-                codec, job.photo, job.data, reconstruction, names[job.file], original_bytes, arguments.report
-            )
-        binary, picture, comparison = (with_suffix(job.stem, suffix) for suffix in suffixes)
-        with job.timed("save"):
-            wanted = missing(job.stem, suffixes, arguments)
-            if binary in wanted:
-                with replacing(binary) as temporary:
-                    temporary.write_bytes(job.data)
-            if picture in wanted:
-                write_picture(picture, reconstruction)
-            if comparison in wanted:
-                write_comparison(comparison, job.photo, reconstruction, figures)
-        text = f"{figures}{job.timings() if arguments.verbose else ''}"
-        pictures = (data_uri(job.photo), data_uri(reconstruction)) if arguments.report else ("", "")
-        return Done(text, figures, pictures)
+        with naming(job.file):
+            with job.timed("measure"):
+                original_bytes = job.file.stat().st_size
+                reconstruction = job.reconstruction
+                figures = compare(
+                    codec, job.photo, job.data, reconstruction, names[job.file], original_bytes, arguments.report
+                )
+            binary, picture, comparison = (with_suffix(job.stem, suffix) for suffix in suffixes)
+            with job.timed("save"):
+                wanted = missing(job.stem, suffixes, arguments)
+                if binary in wanted:
+                    with replacing(binary) as temporary:
+                        temporary.write_bytes(job.data)
+                if picture in wanted:
+                    write_picture(picture, reconstruction)
+                if comparison in wanted:
+                    write_comparison(comparison, job.photo, reconstruction, figures)
+            pictures = (data_uri(job.photo), data_uri(reconstruction)) if arguments.report else ("", "")
+        return Done(f"{figures}{job.timings() if arguments.verbose else ''}", figures, pictures)
 
     before = read_summary(arguments.o) if arguments.no_overwrite else {}
     todo = [

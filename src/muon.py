@@ -35,9 +35,6 @@ class Muon(keras.optimizers.Adam):
         length = _RMS * max(matrix.shape) ** 0.5 * tf.cast(learning_rate, matrix.dtype)
         self.assign_sub(variable, tf.reshape(orthogonalized(matrix, length), variable.shape))
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "momentum": self.momentum}
-
 
 def orthogonalized(matrix: tf.Tensor, length: float | tf.Tensor = 1.0) -> tf.Tensor:
     """Returns a matrix of the same singular vectors, (m, n) float32, whose singular values are about `length`.

@@ -29,6 +29,8 @@ FORMATS = {
 # Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
 # `read_photo` has its own, that of the .bin format.
 Image.MAX_IMAGE_PIXELS = None
+# Colours all over the cube, which show whether a profile changes anything.
+_SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
 # What Pillow finds odd in a file is no concern of the user's while the photo can be read.
 warnings.filterwarnings("ignore", module="PIL")
 
@@ -71,7 +73,15 @@ def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], No
     if image.width * image.height > MAX_PIXELS:
         raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
     image.load()
-    return np.asarray(_to_srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"), note))
+    return np.asarray(_to_srgb(_upright(image, note), image.info.get("icc_profile"), note))
+
+
+def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's reader of EXIF raises many kinds; the picture itself has been read.
+        note("its EXIF data cannot be read, so it may come out turned")
+        return image
 
 
 def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
@@ -105,10 +115,11 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str]
             image = _to_rgb(image, note)
         if space != {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}[image.mode]:
             raise ImageCms.PyCMSError("profile of another colour space")
-        # A photo that already is sRGB must not change by rounding.
-        if "srgb" in (profile.profile.profile_description or "").lower():
-            return image
-        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, "RGB")
+        samples = _SAMPLES.convert(image.mode)
+        change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
+        # A photo that already is sRGB must not change by rounding; names of profiles do not tell which one is.
+        return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image, to_srgb)
     except (ImageCms.PyCMSError, OSError):
         note("its colour profile cannot be used and is left out")
         return _to_rgb(image, note)

@@ -49,6 +49,8 @@ def main() -> int:
         raise UsageError("--size needs a width and a height of at least 1")
     if not arguments.i.is_dir():
         raise CompressGANError(f"{arguments.i}: no such folder")
+    if arguments.o.resolve() in arguments.i.resolve().parents:
+        raise UsageError(f"{arguments.o}: holds the input folder, so that originals could be written over")
     files = inputs_under(arguments.i, arguments.o, "images", is_photo)
     make_folder(arguments.o)
 

@@ -75,6 +75,7 @@ def main() -> int:
     arguments = parse_arguments()
     # TensorFlow takes seconds to load: not for --help.
     load_tensorflow()
+    from model import read_config
     from perceptual import PerceptualLoss
     from strategies import make_strategy
     from trainer import Trainer, TrainingEnded
@@ -97,7 +98,8 @@ def main() -> int:
     if start > config.steps:
         raise UsageError(f"{directory}: {start} steps are done already, more than {config.steps}")
     if start == config.steps:
-        trainer.save_for_inference()
+        if config == read_config(directory)[0]:  # else what a change of settings brings about would be lost
+            trainer.save_for_inference()
         print(f"{directory}: all {config.steps} steps are done; train on with --steps N, more than these")
         return 0
     resumed = f"goes on at step {start}" if start else "starts"
@@ -163,6 +165,8 @@ def configure(arguments: argparse.Namespace, directory: Path) -> Config:
     if resuming:
         # The optimizers' states look alike, but do not mean the same.
         fixed = [name for name in (*ARCHITECTURE, "optimizer") if getattr(config, name) != getattr(before, name)]
+        if "mixed_float16" in (config.precision, before.precision) and config.precision != before.precision:
+            fixed.append("precision")  # its loss scaling is part of the state
         if fixed:
             raise UsageError(f"{directory}: holds a trained model, so {', '.join(fixed)} cannot change")
         if config.perceptual_coeff and config.vgg19_weights != "imagenet" and not arguments.perceptual:

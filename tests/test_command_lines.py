@@ -330,3 +330,4 @@ def test_preprocess_errors(photos: Path, tmp_path: Path) -> None:
     assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "none", *out), "none: no such folder")
     assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "empty", *out), "empty: no images")
     assert_one_error_line(run_cli("preprocess.py", "-i", photos, *out, "--size", 0, 5), "--size", code=2)
+    assert_one_error_line(run_cli("preprocess.py", "-i", photos, "-o", photos.parent), "originals", code=2)

@@ -128,6 +128,17 @@ def test_bad_images_are_named_once_and_small_ones_enlarged(
     assert capfd.readouterr().err.count("bad.jpg") == 1
 
 
+def test_a_strip_one_pixel_wide_is_cropped_before_it_is_enlarged(tmp_path: Path, tiny: Config) -> None:
+    row = np.repeat(np.arange(0, 60_000, dtype=np.int64)[:, np.newaxis] % 256, 3, axis=1).astype(np.uint8)
+    Image.fromarray(row[np.newaxis]).save(tmp_path / "strip.png")
+    crops = take([str(tmp_path / "strip.png")], tiny, 0, 1)  # the whole would be 3.8 million pixels wide
+    assert crops.shape[-3:] == (tiny.crop_size, tiny.crop_size, 3)
+
+
+def test_overlapping_folders_give_each_image_once(photos: Path) -> None:
+    assert find_images([photos, photos])[0] == find_images([photos])[0]
+
+
 def test_validation_photos(photos: Path, tiny: Config) -> None:
     paths = ["/gone.png", *(str(path) for path in find_images([photos])[0])]
     shapes = [photo.shape for photo in validation_photos(paths, tiny.replace(validation_max_side=96))]

@@ -63,3 +63,8 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path: Path, capsys: p
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")).touch()
     assert files_under(tmp_path) == [tmp_path / "good.png"]
     assert "its name is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_link_to_a_file_that_is_gone_is_kept_for_the_reader_to_name(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert files_under(tmp_path) == [tmp_path / "photo.jpg"]

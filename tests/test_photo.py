@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def wide_gamut_profile() -> bytes:
     # Swaps the tags of red and green, so that the conversion swaps the channels.
     red, green = data.find(b"rXYZ"), data.find(b"gXYZ")
     data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(data).replace(b"s\0R\0G\0B", b"o\0t\0h\0e").replace(b"sRGB", b"othe")
+    return bytes(data)
 
 
 def test_colour_profiles_are_converted_to_srgb(tmp_path: Path) -> None:
@@ -163,3 +164,46 @@ def test_damaged_files_of_any_kind_are_one_error(tmp_path: Path) -> None:
             except CompressGANError as error:
                 assert str(error).startswith(str(path))
             assert is_image(path) in (True, False)
+
+
+def linear_srgb_profile() -> bytes:
+    """sRGB's colours with linear curves, under sRGB's name."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    curve = data.find(b"para")
+    data[curve : curve + 16] = b"para" + bytes(8) + b"\0\1\0\0"  # gamma 1
+    return bytes(data)
+
+
+def linear_grey_profile() -> bytes:
+    """The least that LCMS takes for a grey profile: white point and a curve of gamma 1, and a name with sRGB in it."""
+    name = "Grayscale with sRGB TRC".encode("utf-16-be")
+    parts = {
+        b"desc": b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(name), 28) + name + bytes(2),
+        b"wtpt": b"XYZ " + bytes(4) + struct.pack(">III", 63190, 65536, 54061),
+        b"kTRC": b"para" + bytes(8) + b"\0\1\0\0",
+    }
+    table, body, start = struct.pack(">I", len(parts)), b"", 128 + 4 + 12 * len(parts)
+    for tag, part in parts.items():
+        table += struct.pack(">4sII", tag, start + len(body), len(part))
+        body += part
+    header = bytearray(128)
+    header[8:24] = b"\4\0\0\0mntrGRAYXYZ "
+    header[36:40] = b"acsp"
+    header[68:80] = struct.pack(">III", 63190, 65536, 54061)
+    header[:4] = struct.pack(">I", start + len(body))
+    return bytes(header) + table + body
+
+
+@pytest.mark.parametrize(("mode", "profile"), [("RGB", linear_srgb_profile()), ("L", linear_grey_profile())])
+def test_a_profile_is_not_taken_for_srgb_by_its_name(tmp_path: Path, mode: str, profile: bytes) -> None:
+    Image.new("RGB", (8, 8), (55, 55, 55)).convert(mode).save(tmp_path / "photo.png", icc_profile=profile)
+    photo = read_photo(tmp_path / "photo.png")
+    assert photo.shape == (8, 8, 3)
+    np.testing.assert_allclose(photo[0, 0], 128, atol=2)  # 55 / 255 of the light
+
+
+def test_odd_exif_data_is_no_damage(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png", exif=b"Exif\x00\x00no tiff header")
+    notes: list[str] = []
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.png", notes.append), PHOTO)
+    assert "EXIF" in notes[0]
