@@ -94,7 +94,7 @@ class Bench:
         except Exception as error:  # Codecs raise many kinds; whichever it is, the others go on.
             reason = " ".join(str(error).split()) or type(error).__name__
             self.failures[codec.name, name] = (setting, reason)
-            warn(f"{codec.name}: {name}: {reason}; this photo is left out of the means")
+            warn(f"{codec.name}: {name}: {reason}; left out")
             raise CodecFailed from None
 
     def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:

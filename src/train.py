@@ -75,6 +75,16 @@ def main() -> int:
     arguments = parse_arguments()
     # TensorFlow takes seconds to load: not for --help.
     load_tensorflow()
+    from tensorflow.errors import OpError
+
+    try:
+        return train(arguments)
+    except OpError as error:
+        raise CompressGANError(f"TensorFlow: {error.message.splitlines()[0]}") from error
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Trains as the command line says, and returns the exit code."""
     from model import read_config
     from perceptual import PerceptualLoss
     from strategies import make_strategy

@@ -159,7 +159,7 @@ class Trainer:
             gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
             if self._strategy.cluster_resolver is not None and isinstance(error, gone):
                 raise CompressGANError("another worker is gone; start all of them again to go on") from None
-            raise CompressGANError(f"TensorFlow: {error.message.splitlines()[0]}") from error
+            raise
         if start < self.config.steps and self.config.steps % self.config.save_every:  # else it is saved already
             self.save()
 
