@@ -34,22 +34,22 @@ CASES = [
 ]
 
 
-def conv_flops(network: keras.Model, photos: tf.Tensor) -> int:
-    """Returns the floating-point operations of the convolutions of one forward pass."""
+def conv_flops(network: keras.Model, photos: tf.Tensor) -> dict[str, int]:
+    """Returns the floating-point operations of each convolution, by name, in one forward pass."""
     import keras
 
     convs = [
         layer for layer in network.layers if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
     ]
     outputs = keras.Model(network.inputs, [[layer.input, layer.output] for layer in convs])(photos)
-    total = 0
+    flops = {}
     for layer, (x, y) in zip(convs, outputs, strict=True):
         height, width, *_ = layer.kernel.shape
         # A transposed convolution has one product for every input position, a plain one for every output position.
         positions = x if isinstance(layer, keras.layers.Conv2DTranspose) else y
         batch, rows, columns, _ = positions.shape
-        total += 2 * batch * rows * columns * height * width * x.shape[-1] * y.shape[-1]
-    return total
+        flops[layer.name] = 2 * batch * rows * columns * height * width * x.shape[-1] * y.shape[-1]
+    return flops
 
 
 def muon_flops(variables: list) -> int:
@@ -61,7 +61,8 @@ def muon_flops(variables: list) -> int:
         if len(kernel.shape) == 4:
             *rest, columns = kernel.shape
             less, more = sorted((math.prod(rest), columns))
-            total += 2 * less**2 * (2 * more + 4 * ITERATIONS * less)
+            # Four products an iteration, but one in the first, and two in the last, which prepares no further one.
+            total += 2 * less**2 * (2 * more + (4 * ITERATIONS - 3) * less)
     return total
 
 
@@ -76,17 +77,18 @@ def conv_peak(precision: str) -> float:
         kernel = tf.cast(tf.random.normal((3, 3, width, width)), dtype)
 
         @tf.function
-        def step(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch([x, kernel])
                 y = tf.nn.conv2d(x, kernel, 1, "SAME")
-            return tape.gradient(y, [x, kernel])
+            # The gradients alone do not need y: TensorFlow would leave the forward pass out.
+            return y, *tape.gradient(y, [x, kernel])
 
         step(x, kernel)
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
-            step(x, kernel)[1].numpy()
+            step(x, kernel)[2].numpy()
             seconds.append(time.perf_counter() - start)
         best = max(best, 3 * 2 * 8 * size * size * 9 * width * width / min(seconds))
     return best
@@ -113,15 +115,19 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     batches = iter(training_dataset(paths, config, 0))
     photos = next(batches)
     latents = train_step.model.encoder(photos)
-    codec = conv_flops(train_step.model.encoder, photos) + conv_flops(train_step.model.generator, latents)
+    encoder = conv_flops(train_step.model.encoder, photos)
+    generator = conv_flops(train_step.model.generator, latents)
     discriminator = conv_flops(train_step.discriminator, photos)
-    # Backward costs as much as forward twice, to weights and to inputs. The discriminator sees two batches, takes both
-    # gradients of both, and hands one of them on to the generator.
+    # Backward costs as much as forward twice, to weights and to inputs, but nothing needs the photos' gradient.
+    codec = 3 * sum([*encoder.values(), *generator.values()]) - encoder["stem"]
+    # The discriminator sees two batches, takes both gradients of both, and hands one of them on to the generator.
+    first_layers = [flops for name, flops in discriminator.items() if name.endswith("conv0")]
+    adversarial = 7 * sum(discriminator.values()) - 2 * sum(first_layers)
     kernels = [*train_step.model.encoder.trainable_variables, *train_step.model.generator.trainable_variables]
     muon = muon_flops(kernels) if config.optimizer == "muon" else 0
     for stage, flops in (
-        ("distortion", 3 * codec + muon),
-        ("adversarial", 3 * codec + muon + 7 * discriminator),
+        ("distortion", codec + muon),
+        ("adversarial", codec + muon + adversarial),
     ):
         first = 0 if stage == "distortion" else config.adversarial_from
         train_step(photos, first)  # traces
@@ -160,7 +166,7 @@ def main() -> int:
     spawn = multiprocessing.get_context("spawn")  # each case alone in its process, so that its memory is its own
     for case in arguments.cases:
         rows, sender = spawn.Pipe(duplex=False)
-        steps = arguments.steps if case.startswith("compact") else 1
+        steps = arguments.steps if case.startswith("compact") else 3
         process = spawn.Process(target=measure, args=(case, paths, steps, sender))
         process.start()
         sender.close()  # the process has its own: when that ends, however it does, there are no more rows

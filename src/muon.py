@@ -44,13 +44,15 @@ def orthogonalized(matrix: tf.Tensor, length: float | tf.Tensor = 1.0) -> tf.Ten
     matrices, since a pass over the large one costs as much as a product.
     """
     tall = matrix.shape[0] >= matrix.shape[1]
-    norm = tf.norm(matrix) + 1e-12  # its square must not underflow
-    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall) / norm**2
+    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
+    square = tf.linalg.trace(gram) + 1e-24  # of the Frobenius norm
+    gram /= square
     a, b, c = _COEFFICIENTS
-    product = identity = tf.eye(min(matrix.shape))
+    identity = tf.eye(gram.shape[0])
+    product = None
     for _ in range(ITERATIONS):
-        polynomial = a * identity + b * gram + c * tf.matmul(gram, gram)
-        product = tf.matmul(polynomial, product)
+        polynomial = a * identity + tf.matmul(gram, b * identity + c * gram)
+        product = polynomial if product is None else tf.matmul(polynomial, product)
         gram = tf.matmul(polynomial, tf.matmul(gram, polynomial))
-    product *= length / norm
+    product *= length * tf.math.rsqrt(square)
     return tf.matmul(matrix, product) if tall else tf.matmul(product, matrix)
