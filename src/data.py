@@ -161,16 +161,15 @@ class _CropReader:
     def _crop(self, photo: np.ndarray, down: float, right: float, flip: float) -> np.ndarray:
         size = self._size
         height, width = photo.shape[:2]
-        if min(height, width) < size:
-            scale = size / min(height, width)
+        scale = max(1.0, size / min(height, width))
+        rows, columns = max(size, round(height * scale)), max(size, round(width * scale))
+        top, left = int(down * (rows - size + 1)), int(right * (columns - size + 1))
+        if scale > 1:
             # The crop alone is made: a strip one pixel wide would be enlarged beyond all memory.
-            rows, columns = max(size, round(height * scale)), max(size, round(width * scale))
-            top, left = int(down * (rows - size + 1)), int(right * (columns - size + 1))
             y, x = height / rows, width / columns
             box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
             crop = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS, box))
         else:
-            top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
             crop = photo[top : top + size, left : left + size]
         return np.ascontiguousarray(crop[:, ::-1] if flip < 0.5 else crop)
 

@@ -29,10 +29,11 @@ FORMATS = {
 # Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
 # `read_photo` has its own, that of the .bin format.
 Image.MAX_IMAGE_PIXELS = None
-# Colours all over the cube, which show whether a profile changes anything.
-_SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
 # What Pillow finds odd in a file is no concern of the user's while the photo can be read.
 warnings.filterwarnings("ignore", module="PIL")
+
+# Colours all over the cube, which show whether a profile changes anything.
+_SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
 
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
