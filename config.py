@@ -53,7 +53,7 @@ class Config:
     encoder_widths: tuple[int, ...] = (96, 192, 192)  # first layer, then one 3x3 stride-2 layer for each further width
     encoder_blocks: int = 3  # residual blocks at 1/16
     generator_widths: tuple[int, ...] = (192, 128, 64)  # trunk at 1/16, then one doubling of the size for each width
-    generator_blocks: int = 8  # residual blocks at 1/16
+    generator_blocks: int = 12  # residual blocks at 1/16
     upsampling: Literal["pixel_shuffle", "transposed"] = "pixel_shuffle"  # how the generator doubles the size
     finish_width: int = 32  # of the residual block between two steps of the last unfolding; 0: none
     zero_init_blocks: bool = True  # residual branches start at zero, which makes training without norm stable

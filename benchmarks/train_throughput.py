@@ -117,7 +117,8 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     latents = train_step.model.encoder(photos)
     encoder = conv_flops(train_step.model.encoder, photos)
     generator = conv_flops(train_step.model.generator, latents)
-    discriminator = conv_flops(train_step.discriminator, photos)
+    side = train_step.discriminator_side
+    discriminator = conv_flops(train_step.discriminator, photos[:, :side, :side])
     # Backward costs as much as forward twice, to weights and to inputs, but nothing needs the photos' gradient.
     codec = 3 * sum([*encoder.values(), *generator.values()]) - encoder["stem"]
     # The discriminator sees two batches, takes both gradients of both, and hands one of them on to the generator.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from settings import Config
+from settings import STRIDE, Config
 
 import keras
 import numpy as np
@@ -39,7 +39,10 @@ class TrainStep:
         self.config = config
         self._strategy = strategy
         self._perceptual = perceptual
-        self._window_side = min(config.perceptual_crop, config.crop_size)
+        self._perceptual_side = min(config.perceptual_crop, config.crop_size)
+        # Strided layers weigh the pixels of a block differently: if the discriminator's blocks were always the
+        # generator's, the generator could learn that difference as a pattern.
+        self.discriminator_side = max(STRIDE, config.crop_size - STRIDE)
         with strategy.scope():
             self.model = CompressGAN(config)
             # A second model holds the averaged weights: the one that is validated, saved and used.
@@ -87,6 +90,8 @@ class TrainStep:
             Every loss term and gradient norm, float32 scalars, means over the replicas.
         """
         config = self.config
+        perceptual = self._perceptual is not None and step >= config.perceptual_from
+        adversarial = step >= config.adversarial_from
         factor = learning_rate_factor(config, step)
         self.optimizer.learning_rate = config.learning_rate * factor
         self.prior_optimizer.learning_rate = config.prior_learning_rate * factor
@@ -96,9 +101,8 @@ class TrainStep:
             tf.constant(temperature(config, step)),
             # Early on the average must forget faster than `ema_decay`, or it would hold the random start for long.
             tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
-            tf.constant(self._window_corner(step)),
-            perceptual=self._perceptual is not None and step >= config.perceptual_from,
-            adversarial=step >= config.adversarial_from,
+            self._corner(step, self._perceptual_side) if perceptual else None,
+            self._corner(step, self.discriminator_side) if adversarial else None,
         )
 
     @tf.function
@@ -107,11 +111,11 @@ class TrainStep:
         photos: tf.Tensor,
         temperature: tf.Tensor,
         decay: tf.Tensor,
-        corner: tf.Tensor,
-        perceptual: bool,
-        adversarial: bool,
+        perceptual_corner: tf.Tensor | None,
+        discriminator_corner: tf.Tensor | None,
     ) -> Terms:
-        terms = self._strategy.run(self._replica_step, (photos, temperature, corner, perceptual, adversarial))
+        corners = (perceptual_corner, discriminator_corner)  # of the windows; None where a term has not joined
+        terms = self._strategy.run(self._replica_step, (photos, temperature, *corners))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
@@ -122,13 +126,17 @@ class TrainStep:
             self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
         return terms
 
-    def _window_corner(self, step: int) -> np.ndarray:
-        """Returns row and column where VGG19's window begins, the same for every run of this seed."""
-        free = self.config.crop_size - self._window_side
-        return np.random.default_rng((self.config.seed, step)).integers(0, free + 1, 2, np.int32)
+    def _corner(self, step: int, side: int) -> tf.Tensor:
+        """Returns row and column where a window of this side begins in the crops, the same for every run of a seed."""
+        free = self.config.crop_size - side
+        return tf.constant(np.random.default_rng((self.config.seed, step)).integers(0, free + 1, 2, np.int32))
 
     def _replica_step(
-        self, photos: tf.Tensor, temperature: tf.Tensor, corner: tf.Tensor, perceptual: bool, adversarial: bool
+        self,
+        photos: tf.Tensor,
+        temperature: tf.Tensor,
+        perceptual_corner: tf.Tensor | None,
+        discriminator_corner: tf.Tensor | None,
     ) -> Terms:
         config, model = self.config, self.model
         names = ("adversarial", "perceptual", "feature_matching", "discriminator")
@@ -139,13 +147,15 @@ class TrainStep:
             reconstructions = model.generator(model.quantizer(latents, temperature=temperature), training=True)
             terms["code_length"], terms["rate"] = model.code_lengths(latents, temperature, tf.size(photos) // 3)
             terms["distortion"] = losses.distortion(photos, reconstructions)
-            if perceptual:
-                window = (corner[0], corner[1], self._window_side, self._window_side)
-                windows = [tf.image.crop_to_bounding_box(x, *window) for x in (photos, reconstructions)]
-                terms["perceptual"] = self._perceptual(*windows)
-            if adversarial:
-                real = self.discriminator(photos, training=True)
-                fake = self.discriminator(reconstructions, training=True)
+            if perceptual_corner is not None:
+                terms["perceptual"] = self._perceptual(
+                    *_windows((photos, reconstructions), perceptual_corner, self._perceptual_side)
+                )
+            if discriminator_corner is not None:
+                real, fake = (
+                    self.discriminator(window, training=True)
+                    for window in _windows((photos, reconstructions), discriminator_corner, self.discriminator_side)
+                )
                 terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
@@ -160,7 +170,7 @@ class TrainStep:
                 ("generator", "generator", self.optimizer, self._variables),
                 ("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables),
             ]
-            if adversarial:
+            if discriminator_corner is not None:
                 variables = self.discriminator.trainable_variables
                 trained.append(("discriminator", "discriminator", self.discriminator_optimizer, variables))
             scaled = [optimizer.scale_loss(terms[loss]) for _, loss, optimizer, _ in trained]
@@ -183,6 +193,10 @@ class TrainStep:
             factor *= tf.minimum(1.0, self.config.gradient_clip * scale / norm)
         optimizer.apply([factor * gradient for gradient in gradients], variables)
         return norm / scale
+
+
+def _windows(batches: tuple[tf.Tensor, ...], corner: tf.Tensor, side: int) -> list[tf.Tensor]:
+    return [tf.image.crop_to_bounding_box(batch, corner[0], corner[1], side, side) for batch in batches]
 
 
 def learning_rate_factor(config: Config, step: int) -> float:

@@ -121,3 +121,28 @@ def test_vgg19_sees_a_window_that_moves(tiny: Config) -> None:
     assert len({column for _, column in corners}) > 2
     again = TrainStep(config, tf.distribute.get_strategy(), distance)
     assert divmod(64 * float(again(photos, 5)["perceptual"]), 1000) == corners[5]
+
+
+def test_the_discriminator_sees_a_window_that_moves(tiny: Config) -> None:
+    """Blocks of 16 pixels lie elsewhere in it at each step, in photos and reconstructions alike."""
+    train_step = make_step(tiny.replace(adversarial_from=0))
+    discriminator, seen = train_step.discriminator, []
+
+    def watching(photos: tf.Tensor, training: bool) -> list[list[tf.Tensor]]:
+        seen.append(photos)
+        return discriminator(photos, training=training)
+
+    watching.trainable_variables = discriminator.trainable_variables
+    train_step.discriminator = watching
+    rows, columns = tf.meshgrid(tf.range(64.0), tf.range(64.0), indexing="ij")
+    photos = tf.tile(tf.stack([rows, columns, rows], axis=-1)[tf.newaxis] / 64, (4, 1, 1, 1))
+    tf.config.run_functions_eagerly(True)
+    try:
+        for step in range(6):
+            train_step(photos, step)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert {tuple(window.shape) for window in seen} == {(4, 48, 48, 3)}
+    corners = [tuple(64 * window[0, 0, 0, :2].numpy()) for window in seen[::2]]
+    assert all(0 <= row <= 16 and 0 <= column <= 16 for row, column in corners)
+    assert len(set(corners)) > 3
