@@ -9,12 +9,14 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from adam import Adam
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that takes singular values in (0, 1] to about 1
 ITERATIONS = 5
 _RMS = 0.2  # of an update at learning rate 1, which is about Adam's, so that one rate suits both
 
 
-class Muon(keras.optimizers.Adam):
+class Muon(Adam):
     """Adam, but for the kernels of convolutions: those move by their orthogonalized momentum.
 
     A kernel (height, width, in, out) counts as the matrix (height * width * in, out).

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 import losses
+from adam import Adam
 from model import CompressGAN, dtype_policy
 from muon import Muon
 from network import build_discriminator
@@ -18,7 +19,7 @@ from perceptual import PerceptualLoss
 
 Terms = dict[str, tf.Tensor]
 
-OPTIMIZERS = {"muon": Muon, "adam": keras.optimizers.Adam}
+OPTIMIZERS = {"muon": Muon, "adam": Adam}
 
 _RATE_CONTROL = 0.005  # change of the rate weight's logarithm in a step, times the rate's relative excess
 
@@ -70,9 +71,7 @@ class TrainStep:
             "rate_coeff": self.rate_coeff,
         }
 
-    def _make_optimizer(
-        self, variables: list[keras.Variable], kind: type[keras.optimizers.Adam] = keras.optimizers.Adam
-    ) -> keras.optimizers.Optimizer:
+    def _make_optimizer(self, variables: list[keras.Variable], kind: type[Adam] = Adam) -> keras.optimizers.Optimizer:
         optimizer = kind(beta_1=self.config.adam_beta_1)
         if self.config.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
