@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -138,12 +139,13 @@ def training_dataset(
 
 
 class _CropReader:
-    """Reads crops of images by index, and steps over those that cannot be read."""
+    """Reads crops of images by index, in any number of threads, and steps over those that cannot be read."""
 
     def __init__(self, paths: list[str], size: int) -> None:
         self._paths = paths
         self._size = size
         self._bad: set[int] = set()
+        self._naming = threading.Lock()
 
     def read(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """Returns a (size, size, 3) uint8 crop placed and flipped by three numbers in [0, 1)."""
@@ -154,9 +156,14 @@ class _CropReader:
             try:
                 return self._crop(read_photo(self._paths[i]), *map(float, draws))
             except CompressGANError as error:
+                self._name_once(i, error)
+        raise RuntimeError("no training image can be read any more")
+
+    def _name_once(self, i: int, error: CompressGANError) -> None:
+        with self._naming:  # several threads may have met the same image
+            if i not in self._bad:
                 self._bad.add(i)
                 warn(f"{error}; left out of the training ({len(self._bad)} so far)")
-        raise RuntimeError("no training image can be read any more")
 
     def _crop(self, photo: np.ndarray, down: float, right: float, flip: float) -> np.ndarray:
         size = self._size
