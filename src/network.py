@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from convolution import Conv2D
+
 
 def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
     if kind == "instance":
@@ -23,7 +25,7 @@ def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
 
 def _conv(x: tf.Tensor, width: int, config: Config, name: str, *, kernel: int = 3, stride: int = 1) -> tf.Tensor:
     """Convolution, norm, ReLU: the paper's cKsS and d layers."""
-    x = layers.Conv2D(width, kernel, stride, "same", kernel_initializer="he_normal", name=name)(x)
+    x = Conv2D(width, kernel, stride, "same", kernel_initializer="he_normal", name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
 
 
@@ -33,7 +35,7 @@ def _residual_block(
     """Two 3x3 layers around an identity: the paper's R; `width` of the first, `dtype` of the last and of the sum."""
     branch = _conv(x, width or x.shape[-1], config, f"{name}_conv1")
     init = "zeros" if config.zero_init_blocks else "he_normal"
-    last = layers.Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")
+    last = Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")
     return layers.Add(dtype=dtype, name=f"{name}_add")([x, _norm(last(branch), config.norm, f"{name}_conv2")])
 
 
@@ -42,7 +44,7 @@ def _double(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
     if config.upsampling == "transposed":
         x = layers.Conv2DTranspose(width, 3, 2, "same", kernel_initializer="he_normal", name=name)(x)
     else:
-        x = layers.Conv2D(4 * width, 3, 1, "same", kernel_initializer="he_normal", name=name)(x)
+        x = Conv2D(4 * width, 3, 1, "same", kernel_initializer="he_normal", name=name)(x)
         x = DepthToSpace(2, name=f"{name}_shuffle")(x)
     return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
 
@@ -92,7 +94,7 @@ def build_encoder(config: Config) -> keras.Model:
         x = _conv(x, width, config, f"down{i}", stride=2)
     for i in range(1, config.encoder_blocks + 1):
         x = _residual_block(x, config, f"block{i}")
-    x = layers.Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
+    x = Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
     if config.latent_bound:
         x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
     return keras.Model(inputs, x, name="encoder")
@@ -107,7 +109,7 @@ def build_generator(config: Config) -> keras.Model:
         x = _residual_block(x, config, f"block{i}")
     for i, width in enumerate(up_widths, start=1):
         x = _double(x, width, config, f"up{i}")
-    x = layers.Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
+    x = Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
     block = config.stem_block
     if config.finish_width:
         # The head paints each block without seeing what it paints beside it: here they see each other.
@@ -133,11 +135,11 @@ def build_discriminator(config: Config) -> keras.Model:
         features, y = [], x
         for i, width in enumerate(config.discriminator_widths):
             name = f"scale{scale}_conv{i}"
-            y = layers.Conv2D(width, 4, 2, "same", kernel_initializer="he_normal", name=name)(y)
+            y = Conv2D(width, 4, 2, "same", kernel_initializer="he_normal", name=name)(y)
             if i:
                 y = _norm(y, "instance", name)
             y = layers.LeakyReLU(0.2, name=f"{name}_relu")(y)
             features.append(y)
-        logits = layers.Conv2D(1, 4, 1, "same", dtype="float32", name=f"scale{scale}_logits")(y)
+        logits = Conv2D(1, 4, 1, "same", dtype="float32", name=f"scale{scale}_logits")(y)
         outputs.append([*features, logits])
     return keras.Model(inputs, outputs, name="discriminator")

@@ -190,7 +190,9 @@ class TrainStep:
         factor = 1 / replica.num_replicas_in_sync  # the optimizer adds up what the replicas give it
         if self.config.gradient_clip:
             factor *= tf.minimum(1.0, self.config.gradient_clip * scale / norm)
-        optimizer.apply([factor * gradient for gradient in gradients], variables)
+        if self.config.gradient_clip or replica.num_replicas_in_sync > 1:  # else a pass over all weights for nothing
+            gradients = [factor * gradient for gradient in gradients]
+        optimizer.apply(gradients, variables)
         return norm / scale
 
 
