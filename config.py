@@ -24,8 +24,8 @@ TENSORBOARD_DIR = PROJECT_DIR / "tensorboard"  # one folder a run
 
 PREPROCESS_SIZE = (256, 256)  # width and height that preprocess.py resizes to, pixels
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DEFAULT_EFFORT = 2  # steps of refining latents against their photo before they are written
-MAX_EFFORT = 20  # the steps become ever smaller: more would change nothing
+DEFAULT_EFFORT = 4  # steps of refining latents against their photo before they are written
+MAX_EFFORT = 20  # more would hardly change anything
 MAX_PIXELS = 2**28  # of a photo; more, in an image or claimed by a .bin, is refused before memory is taken
 STRIDE = 16  # pixels a side for one latent position, in every preset
 

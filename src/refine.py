@@ -19,8 +19,8 @@ from model import CompressGAN
 from photo import to_float
 from tiling import run_in_tiles
 
-STEP = 0.02  # the first, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
-STEP_DECAY = 0.8
+STEP = 0.04  # the first, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
+STEP_FALL = 1.5  # the i-th of n steps is (1 - i / n)^this of the first: the last ones must be small
 RATE_WEIGHT = 0.1  # what a bit per pixel counts against the MSE on [-1, 1]: about what keeps the shipped model's rate
 WINDOW, HALO = 48, 4  # sides of what is refined at once, and of what is only looked at around it, latent positions
 
@@ -31,7 +31,7 @@ class Refiner:
     Args:
         model: in float32, and without instance norm, whose generator would see other statistics in a window than in
             the whole.
-        steps: of the gradient, 1 or more; they become ever smaller, and after 20 little changes.
+        steps: of the gradient, 1 or more; how small they become depends on how many there are.
     """
 
     def __init__(self, model: CompressGAN, steps: int) -> None:
@@ -62,7 +62,7 @@ class Refiner:
             if helped:
                 best, least = latents, loss
             scale = tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=(0, 1))) + 1e-12
-            latents -= STEP * STEP_DECAY**i * gradient / scale
+            latents -= STEP * (1 - i / self._steps) ** STEP_FALL * gradient / scale
         # To measure the last step would take half as long as a step: it is trusted where the one before it helped.
         return (latents if helped else best).numpy()
 
