@@ -21,6 +21,7 @@ from tiling import run_in_tiles
 
 STEP = 0.04  # the first, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
 STEP_FALL = 1.5  # the i-th of n steps is (1 - i / n)^this of the first: the last ones must be small
+HARM = 1.05  # times the least loss: the first steps, which are long, may do so much, and the last ones mend it
 RATE_WEIGHT = 0.1  # what a bit per pixel counts against the MSE on [-1, 1]: about what keeps the shipped model's rate
 WINDOW, HALO = 48, 4  # sides of what is refined at once, and of what is only looked at around it, latent positions
 
@@ -58,13 +59,12 @@ class Refiner:
         best, least = latents, math.inf
         for i in range(self._steps):
             loss, gradient = self._loss_and_gradient(latents, photo)
-            helped = loss < least
-            if helped:
+            if loss < least:
                 best, least = latents, loss
             scale = tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=(0, 1))) + 1e-12
             latents -= STEP * (1 - i / self._steps) ** STEP_FALL * gradient / scale
-        # To measure the last step would take half as long as a step: it is trusted where the one before it helped.
-        return (latents if helped else best).numpy()
+        # To measure the last step would take half as long as a step: it is trusted unless the one before it did harm.
+        return (latents if loss < HARM * least else best).numpy()
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((None, None, 3))])
     def _loss_and_gradient(self, latents: tf.Tensor, photo: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
