@@ -18,12 +18,11 @@ class Conv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """(B, H, W, in), (rows, columns, in, out) -> (B, H / stride, W / stride, out), all of one dtype."""
         kernel = tf.convert_to_tensor(kernel)
-        if self.strides != (1, 1):
-            return super().convolution_op(inputs, kernel)
-        if self.filters == 1:
-            return _to_one_channel(inputs, kernel)
-        if all(side % 2 for side in self.kernel_size):
-            return _of_odd_kernel(inputs, kernel)
+        if self.strides == (1, 1):
+            if self.filters == 1:
+                return _to_one_channel(inputs, kernel)
+            if all(side % 2 for side in self.kernel_size):
+                return _of_odd_kernel(inputs, kernel)
         return super().convolution_op(inputs, kernel)
 
 
@@ -32,10 +31,11 @@ def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Cal
     """Stride 1 and the same padding on both sides make inputs and outputs change roles under a turned kernel."""
 
     def gradients(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        to_inputs = tf.nn.conv2d(gradient, _turned(kernel), 1, "SAME")
+        turned = _turned(kernel)
+        to_inputs = tf.nn.conv2d(gradient, turned, 1, "SAME")
         if kernel.shape[3] < kernel.shape[2]:
-            return to_inputs, _turned(_kernel_gradient(gradient, inputs, tf.shape(_turned(kernel))))
-        return to_inputs, _kernel_gradient(inputs, gradient, tf.shape(kernel))
+            return to_inputs, _turned(_kernel_gradient(gradient, inputs, turned.shape))
+        return to_inputs, _kernel_gradient(inputs, gradient, kernel.shape)
 
     return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
 
@@ -45,9 +45,9 @@ def _turned(kernel: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
 
 
-def _kernel_gradient(inputs: tf.Tensor, gradient: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+def _kernel_gradient(inputs: tf.Tensor, gradient: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
     return tf.raw_ops.Conv2DBackpropFilter(
-        input=inputs, filter_sizes=shape, out_backprop=gradient, strides=[1, 1, 1, 1], padding="SAME"
+        input=inputs, filter_sizes=shape.as_list(), out_backprop=gradient, strides=[1, 1, 1, 1], padding="SAME"
     )
 
 
