@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+
+interrupted = threading.Event()  # Ctrl-C or SIGTERM has come: threads that work for long look at it and end
 
 
 class CompressGANError(Exception):
@@ -36,9 +39,11 @@ def os_reason(error: OSError) -> str:
 
 
 def run(main: Callable[[], int]) -> None:
-    """Runs a command line and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C; a user's error is one line."""
-    # As Ctrl-C does it: through every `finally`, so that no half-written file stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Runs a command line and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C; errors are one line each."""
+    # Both through every `finally`, so that no half-written file stays.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: a job in the background
+        signal.signal(signal.SIGINT, _interrupt)
     # A name that the terminal's encoding does not know must not end the work.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -58,4 +63,15 @@ def run(main: Callable[[], int]) -> None:
     except OSError as error:
         report(f"{error.filename}: {os_reason(error)}" if error.filename else error)
         code = 1
+    except Exception as error:
+        tensorflow = sys.modules.get("tensorflow")  # not loaded for an error's sake
+        if not tensorflow or not isinstance(error, tensorflow.errors.OpError):
+            raise
+        report(f"TensorFlow: {error.message.splitlines()[0]}")
+        code = 1
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    interrupted.set()
+    raise KeyboardInterrupt

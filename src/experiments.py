@@ -156,8 +156,9 @@ def find_photos(arguments: argparse.Namespace) -> tuple[list[str], list[np.ndarr
         test = images
     else:
         train, test = split(images, SMALL)
-    whole = SMALL.replace(validation_images=len(test), validation_max_side=2**20)
-    photos = validation_photos([str(path) for path in test], whole)
+    side = 2**20 if arguments.name == "coders" else SMALL.validation_max_side  # VGG19 takes gigabytes for large ones
+    config = SMALL.replace(validation_images=len(test), validation_max_side=side)
+    photos = validation_photos([str(path) for path in test], config)
     if not photos:
         raise CompressGANError("no photos are left to measure on; give more, or a folder of them with --validation")
     if not train and arguments.name != "coders":

@@ -12,6 +12,7 @@ python src/inference.py -r checkpoints/mine ...              # with another mode
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -180,7 +181,7 @@ def compress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namespac
     def work(job: Job) -> Job:
         size = job.photo.shape[:2]
         kept = with_suffix(job.stem, ".bin")
-        if arguments.no_overwrite and kept.exists():
+        if arguments.no_overwrite and os.path.exists(kept):
             with naming(kept):
                 job.data = kept.read_bytes()
         else:
@@ -261,7 +262,7 @@ def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namesp
 
     def write(job: Job) -> Done:
         target = with_suffix(job.stem, picture)
-        with job.timed("save"):
+        with naming(job.file), job.timed("save"):
             write_picture(target, job.reconstruction)
         height, width = job.reconstruction.shape[:2]
         return Done(f"{target}: {width} x {height}{job.timings() if arguments.verbose else ''}")
@@ -275,7 +276,8 @@ def decompress(codec: Codec, files: dict[Path, Path], arguments: argparse.Namesp
 def missing(stem: Path, suffixes: tuple[str, ...], arguments: argparse.Namespace) -> list[Path]:
     """Returns the outputs to write: all, or with `--no-overwrite` those that are not there."""
     paths = [with_suffix(stem, suffix) for suffix in suffixes]
-    return [path for path in paths if not (arguments.no_overwrite and path.exists())]
+    # Not Path.exists, which raises where a name is too long.
+    return [path for path in paths if not (arguments.no_overwrite and os.path.exists(path))]
 
 
 def run_all(todo: list[Path], total: int, done: dict[Path, Done], *stages: tuple[Callable, int]) -> None:

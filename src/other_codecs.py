@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
+from photo import HAS_HEIC
+
 
 @dataclass(frozen=True)
 class ComparedCodec:
@@ -41,12 +43,9 @@ def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
         )
     else:
         absent.append("AVIF (a Pillow that has it)")
-    try:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+    if HAS_HEIC:
         codecs.append(_by_pillow("HEIC", range(101), lambda quality: {"format": "HEIF", "quality": quality}))
-    except ImportError:
+    else:
         absent.append("HEIC (pip install pillow-heif)")
     try:
         encoders = _ffmpeg("-encoders").decode(errors="replace")

@@ -16,8 +16,19 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from errors import CompressGANError, os_reason
 from files import replacing
 
+try:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    HAS_HEIC = True
+except ImportError:  # an extra
+    HAS_HEIC = False
+
 # A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".avif", ".heic", ".heif", ".jp2", ".ppm"),
+)
 
 # Suffixes of the pictures that can be written: Pillow's name, the most pixels a side, options.
 FORMATS = {
@@ -31,6 +42,8 @@ FORMATS = {
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow finds odd in a file is no concern of the user's while the photo can be read.
 warnings.filterwarnings("ignore", module="PIL")
+
+_SUBFILE_TYPE = 254  # tag of TIFF, whose first bit says that the picture is a smaller version of another one
 
 # Colours all over the cube, which show whether a profile changes anything.
 _SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
@@ -56,7 +69,8 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError:
-        raise CompressGANError(f"{name}: not an image that can be read") from None
+        hint = "; for HEIC: pip install pillow-heif" if str(name).lower().endswith((".heic", ".heif")) else ""
+        raise CompressGANError(f"{name}: not an image that can be read{hint if not HAS_HEIC else ''}") from None
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{name}: {reason}") from None
@@ -71,6 +85,8 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
 def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
     if getattr(image, "n_frames", 1) > 1:
         note("only the first frame of an animated or many-page image is used")
+    if getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 1:
+        raise CompressGANError(f"{name}: a camera's raw file, of which only a small preview can be read")
     if image.width * image.height > MAX_PIXELS:
         raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
     image.load()
@@ -106,38 +122,47 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
-    """Converts to RGB, and from the colours of an embedded profile to sRGB."""
-    if not icc_profile:
-        return _to_rgb(image, note)
+    """Converts to RGB, from the colours of an embedded profile to sRGB, and shows transparency on white."""
+    image = _eight_bit(image)
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        space = profile.profile.xcolor_space.strip()
-        if space == "RGB" or image.mode not in ("CMYK", "L"):
-            image = _to_rgb(image, note)
-        if space != {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}[image.mode]:
-            raise ImageCms.PyCMSError("profile of another colour space")
-        to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, "RGB")
-        samples = _SAMPLES.convert(image.mode)
-        change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
-        # A photo that already is sRGB must not change by rounding; names of profiles do not tell which one is.
-        return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image, to_srgb)
+        colours = _by_profile(image, icc_profile) if icc_profile else image.convert("RGB")
     except (ImageCms.PyCMSError, OSError):
         note("its colour profile cannot be used and is left out")
-        return _to_rgb(image, note)
+        colours = image.convert("RGB")
+    if alpha and alpha.getextrema()[0] < 255:
+        note("transparency is shown on white")
+        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+    return colours
 
 
-def _to_rgb(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        # 16-bit grey comes as I;16 or, from some writers, as I; floats are taken as 0..1 when they fit that.
-        scale = 255.0 if image.mode == "F" and values.max(initial=0.0) <= 1.0 else 1.0 if image.mode == "F" else 1 / 257
-        return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        if rgba.getextrema()[3][0] < 255:
-            note("transparency is shown on white")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Converts grey of more bits, or of floating point, to 8 bits."""
+    if not (image.mode.startswith("I") or image.mode == "F"):
+        return image
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    # 16-bit grey comes as I;16 or, from some writers, as I; floats reach to 1 and a little beyond it, or to 255.
+    scale = 1 / 257 if image.mode != "F" else 255.0 if values.max(initial=0.0) <= 2.0 else 1.0
+    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+
+
+def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
+    """Returns the image in sRGB, without its transparency.
+
+    Raises:
+        PyCMSError, OSError: the profile is damaged, or for colours of another kind.
+    """
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+    space = profile.profile.xcolor_space.strip()
+    modes = {"CMYK": ("CMYK",), "GRAY": ("L", "LA", "1")}.get(space, (image.mode,))
+    if space not in ("RGB", "CMYK", "GRAY") or image.mode not in modes:
+        raise ImageCms.PyCMSError("profile of another colour space")
+    mode = "L" if space == "GRAY" else space
+    to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    samples = _SAMPLES.convert(mode)
+    change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
+    # A photo that already is sRGB must not change by rounding; names of profiles do not tell which one is.
+    return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image.convert(mode), to_srgb)
 
 
 def is_image(path: Path) -> bool:

@@ -61,6 +61,9 @@ def main() -> int:
         except CompressGANError as error:
             report(error)
             return False
+        except MemoryError:
+            report(f"{file}: not enough memory to resize it")
+            return False
         return True
 
     jobs = output_stems(files, arguments.i, arguments.o).items()

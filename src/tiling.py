@@ -14,6 +14,8 @@ from settings import STRIDE, Config
 
 import numpy as np
 
+from errors import CompressGANError, interrupted
+
 
 def encoder_halo(config: Config) -> int:
     """Returns how far the encoder looks beyond a latent position, in latent positions, rounded up."""
@@ -62,12 +64,17 @@ def run_in_tiles(
 
     Returns:
         (H * block[1], W * block[1], m).
+
+    Raises:
+        CompressGANError: Ctrl-C has come, which only the main thread is told of.
     """
     source, target = block
     rows, columns = x.shape[0] // source, x.shape[1] // source
     result = None
     for top in range(0, rows, side):
         for left in range(0, columns, side):
+            if interrupted.is_set():
+                raise CompressGANError("interrupted")
             first_row, first_column = max(0, top - halo), max(0, left - halo)
             y = network(
                 x[

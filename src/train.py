@@ -75,12 +75,7 @@ def main() -> int:
     arguments = parse_arguments()
     # TensorFlow takes seconds to load: not for --help.
     load_tensorflow()
-    from tensorflow.errors import OpError
-
-    try:
-        return train(arguments)
-    except OpError as error:
-        raise CompressGANError(f"TensorFlow: {error.message.splitlines()[0]}") from error
+    return train(arguments)
 
 
 def train(arguments: argparse.Namespace) -> int:

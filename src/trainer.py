@@ -134,8 +134,11 @@ class Trainer:
 
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
-        if start:
-            self.save_for_inference()  # a kill may have come between the training state and these files
+        if start and self._is_chief:
+            # A kill may have come between the training state and these files. What a change of settings has set in the
+            # state must be there before it is in them, or a kill before the next save would lose it.
+            unchanged = read_config(self.directory)[0] == self.config
+            (self.save_for_inference if unchanged else self.save)()
         self._summaries.config(self.config, start)
         photos = validation_photos(test_paths, self.config) if self._is_chief else []
         # A log file gets a line now and then, a terminal a moving bar.

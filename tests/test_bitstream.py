@@ -18,7 +18,7 @@ def test_round_trip(height: int, width: int, channels: int, coder: str, payload:
     assert Bitstream.from_bytes(stream.to_bytes()) == stream
 
 
-def test_container_is_at_most_18_bytes() -> None:
+def test_container_is_17_bytes_below_16384_pixels_a_side() -> None:
     assert len(Bitstream(16383, 16383, 8, bytes(4), "context", b"").to_bytes()) == 17
 
 

@@ -179,6 +179,13 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
     assert (compressed / "report.html").read_text().count("<figure") == 4
     assert kept.read_text() == "mine"
 
+    long = f"{'x' * 245}.png"  # its reconstruction's name would be longer than file systems take
+    Image.new("RGB", (16, 16)).save(photos / long)
+    result = run_cli("inference.py", *arguments)
+    assert result.returncode == 1
+    assert "File name too long" in result.stderr
+    assert "Traceback" not in result.stderr
+
 
 def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Path, photos: Path) -> None:
     """A `.bin` that stays is what the other outputs are made from, or is named when it cannot be."""
@@ -203,11 +210,11 @@ def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Pat
 def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     for i in range(30):
         Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
-    out = tmp_path / "out"
     script = PROJECT / "src" / "inference.py"
-    command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     for number in (signal.SIGINT, signal.SIGTERM):
+        out = tmp_path / f"out{number}"
+        command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stdout.readline()  # the first photo is done
         process.send_signal(number)
@@ -305,6 +312,14 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
     for arguments, words, code in cases:
         assert_one_error_line(run_cli("train.py", *arguments), words, code=code)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_tensorflow_finds_is_one_line(photos: Path, tmp_path: Path) -> None:
+    for path in photos.rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:200])  # an image by its header, and damaged after it
+    arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
+    result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
+    assert_one_error_line(result, "TensorFlow: ", "no training image can be read any more")
 
 
 def test_preprocess(photos: Path, tmp_path: Path) -> None:

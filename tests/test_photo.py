@@ -9,7 +9,7 @@ from conftest import make_photo
 from PIL import Image, ImageCms
 
 from errors import CompressGANError
-from photo import is_image, read_photo, to_float, to_uint8
+from photo import HAS_HEIC, is_image, is_photo, read_photo, to_float, to_uint8
 
 PHOTO = make_photo(20, 30)
 
@@ -65,6 +65,10 @@ def test_16_bit_and_float(tmp_path: Path) -> None:
     Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "float.tiff")
     for name in ("deep.png", "deep.tiff", "float.tiff"):
         np.testing.assert_array_equal(read_photo(tmp_path / name), np.repeat(grey[..., None], 3, axis=2))
+    bright = grey.astype(np.float32) / 255
+    bright[0, :2] = 1.01, np.nan
+    Image.fromarray(bright).save(tmp_path / "bright.tiff")
+    np.testing.assert_array_equal(read_photo(tmp_path / "bright.tiff")[1:, :, 0], grey[1:])
 
 
 def test_exif_rotation(tmp_path: Path) -> None:
@@ -93,6 +97,24 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
             read_photo(tmp_path / name)
     assert is_image(good)
     assert not is_image(tmp_path / "text.jpg")
+
+
+def test_a_raw_files_preview_is_not_taken_for_the_photo(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "raw.dng", format="TIFF", tiffinfo={254: 1})
+    with pytest.raises(CompressGANError, match=r"raw\.dng: a camera's raw file"):
+        read_photo(tmp_path / "raw.dng")
+
+
+def test_heic(tmp_path: Path) -> None:
+    """Without what reads it, it is named rather than passed over."""
+    path = tmp_path / "phone.HEIC"
+    path.write_bytes(b"not a photo")
+    assert is_photo(path)
+    with pytest.raises(CompressGANError, match="can be read$" if HAS_HEIC else "pip install pillow-heif"):
+        read_photo(path)
+    if HAS_HEIC:
+        Image.fromarray(PHOTO).save(path, format="HEIF", quality=95)
+        assert np.mean(np.abs(read_photo(path).astype(int) - PHOTO)) < 15
 
 
 def test_every_8_bit_value_survives_the_float_range() -> None:
@@ -200,6 +222,19 @@ def test_a_profile_is_not_taken_for_srgb_by_its_name(tmp_path: Path, mode: str, 
     photo = read_photo(tmp_path / "photo.png")
     assert photo.shape == (8, 8, 3)
     np.testing.assert_allclose(photo[0, 0], 128, atol=2)  # 55 / 255 of the light
+
+
+def test_grey_with_a_profile_and_transparency_or_more_bits(tmp_path: Path) -> None:
+    alpha = np.full((8, 8, 2), (55, 255), np.uint8)
+    alpha[0] = 0
+    Image.fromarray(alpha, "LA").save(tmp_path / "alpha.png", icc_profile=linear_grey_profile())
+    Image.fromarray(alpha[..., 0]).save(tmp_path / "key.png", icc_profile=linear_grey_profile(), transparency=0)
+    deep = alpha[..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png", icc_profile=linear_grey_profile())
+    for name, first in (("alpha.png", 255), ("key.png", 255), ("deep.png", 0)):
+        photo = read_photo(tmp_path / name)
+        np.testing.assert_allclose(photo[1:], 128, atol=2)
+        assert (photo[0] == first).all(), name
 
 
 def test_odd_exif_data_is_no_damage(tmp_path: Path) -> None:

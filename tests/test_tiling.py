@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import make_photo
 
 from codec import Codec
-from errors import CompressGANError
+from errors import CompressGANError, interrupted
 from model import CompressGAN
 from network import build_encoder, build_generator
 from tiling import encoder_halo, generator_halo
@@ -63,6 +63,16 @@ def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int]) -> None:
     assert tiled.compress(photo) == data
     difference = whole.decompress(data).astype(int) - tiled.decompress(data)
     assert np.abs(difference).max() <= 1
+
+
+def test_ctrl_c_ends_a_large_photo_between_its_windows(tiny: Config) -> None:
+    codec = Codec(CompressGAN(tiny))
+    interrupted.set()
+    try:
+        with pytest.raises(CompressGANError, match="interrupted"):
+            codec.compress(make_photo(40, 40))
+    finally:
+        interrupted.clear()
 
 
 def test_instance_norm_cannot_be_tiled(tiny: Config) -> None:

@@ -91,6 +91,29 @@ def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_pa
     assert float(make_trainer(tiny.replace(distortion_coeff=20.0), tmp_path).best_score) == np.inf
 
 
+def test_settings_changed_on_going_on_survive_a_kill(
+    tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny.replace(steps=2, rate_coeff=0.5, rate_target=0.05)
+    first = make_trainer(config, tmp_path)
+    first.best_score.assign(0.5)
+    first.fit(paths, [])
+    changed = config.replace(steps=4, rate_coeff=2.0, distortion_coeff=20.0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments: object) -> None:
+        raise Killed
+
+    second = make_trainer(changed, tmp_path)
+    monkeypatch.setattr(second, "_loop", kill)
+    with pytest.raises(Killed):
+        second.fit(paths, [])
+    third = make_trainer(changed, tmp_path)
+    assert (int(third.step), float(third.train_step.rate_coeff), float(third.best_score)) == (2, 2.0, np.inf)
+
+
 def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     """A run that ends with a rate far too high keeps what it had before."""
     config = tiny.replace(steps=30, adversarial_from=30, validate_every=10, learning_rate=3e-3, rate_coeff=1.0)

@@ -1,4 +1,7 @@
-"""Decodes golden.bin and prints its symbols' SHA-256. Needs NumPy and constriction alone, in any allowed version."""
+"""Decodes golden.bin and prints its symbols' SHA-256, and which instructions NumPy chooses by itself.
+
+Needs NumPy and constriction alone, in any allowed version.
+"""
 
 import hashlib
 import sys
@@ -22,5 +25,6 @@ shape = (-(-stream.height // 16), -(-stream.width // 16), stream.channels)
 symbols = decode(stream.payload, shape, levels, prior, stream.coder)
 found = hashlib.sha256(symbols.astype("<i4").tobytes()).hexdigest()
 print(found)
+print("NumPy uses:", *np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 if found != EXPECTED or encode(symbols, levels, prior) != (stream.coder, stream.payload):
     sys.exit(f"golden.bin decodes otherwise with NumPy {np.__version__}")
