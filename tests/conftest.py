@@ -8,15 +8,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from settings import PRESETS, Config
+from settings import PRESETS, Config, load_tensorflow
 
 import h5py
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from model import CompressGAN
+load_tensorflow()  # quietly, before the tests import it
 
 PROJECT = Path(__file__).resolve().parent.parent
 VGG19_WIDTHS = {
@@ -35,6 +34,10 @@ def tiny() -> Config:
 @pytest.fixture(scope="session")
 def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of an untrained model, as inference reads it."""
+    import keras
+
+    from model import CompressGAN
+
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("checkpoint")
     CompressGAN(tiny).save_weights_for_inference(folder, step=0)
