@@ -25,10 +25,8 @@ except ImportError:  # an extra
     HAS_HEIC = False
 
 # A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"),
-    *(".gif", ".avif", ".heic", ".heif", ".jp2", ".ppm"),
-)
+HEIC_SUFFIXES = (".heic", ".heif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", *HEIC_SUFFIXES)
 
 # Suffixes of the pictures that can be written: Pillow's name, the most pixels a side, options.
 FORMATS = {
@@ -69,8 +67,9 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError:
-        hint = "; for HEIC: pip install pillow-heif" if str(name).lower().endswith((".heic", ".heif")) else ""
-        raise CompressGANError(f"{name}: not an image that can be read{hint if not HAS_HEIC else ''}") from None
+        unread_heic = not HAS_HEIC and str(name).lower().endswith(HEIC_SUFFIXES)
+        hint = "; for HEIC: pip install pillow-heif" if unread_heic else ""
+        raise CompressGANError(f"{name}: not an image that can be read{hint}") from None
     except OSError as error:
         reason = os_reason(error) if error.strerror else f"damaged image ({error})"
         raise CompressGANError(f"{name}: {reason}") from None
