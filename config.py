@@ -53,10 +53,12 @@ class Config:
     encoder_widths: tuple[int, ...] = (96, 192, 192)  # first layer, then one 3x3 stride-2 layer for each further width
     encoder_blocks: int = 3  # residual blocks at 1/16
     generator_widths: tuple[int, ...] = (192, 128, 64)  # trunk at 1/16, then one doubling of the size for each width
-    generator_blocks: int = 12  # residual blocks at 1/16
+    generator_blocks: int = 6  # residual blocks at 1/16
     upsampling: Literal["pixel_shuffle", "transposed"] = "pixel_shuffle"  # how the generator doubles the size
     finish_width: int = 32  # of the residual block between two steps of the last unfolding; 0: none
     zero_init_blocks: bool = True  # residual branches start at zero, which makes training without norm stable
+    block_norm: Literal["none", "channel"] = "channel"  # before the ReLU of blocks at 1/16, which falls silent without
+    block_scale: float = 0.1  # of their branches, whose updates would else be too large (as in EDSR, arXiv 1707.02921)
 
     # Discriminators
     discriminator_scales: int = 2  # inputs at 1, 1/2, 1/4, ... of the size, each with its own weights
@@ -158,10 +160,10 @@ class Config:
         Raises:
             ValueError: missing or unknown keys, or values out of range.
         """
+        values = {**BEFORE_SETTING, **values}
         missing = sorted(set(ARCHITECTURE) - set(values))
         if missing:
             raise ValueError(f"missing setting: {', '.join(missing)}")
-        values = {"optimizer": "adam", **values}  # the only one, when it was not yet a setting
         return cls().replace(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     def override(self, assignments: list[str]) -> Config:
@@ -183,6 +185,9 @@ class Config:
         return self.replace(**changes)
 
 
+# What was so before it became a setting, in checkpoints that do not name it.
+BEFORE_SETTING = {"optimizer": "adam", "block_norm": "none", "block_scale": 1.0}
+
 # Fields that shape the networks or the meaning of the latents: fixed once a checkpoint exists.
 ARCHITECTURE = (
     "latent_channels",
@@ -198,6 +203,8 @@ ARCHITECTURE = (
     "generator_blocks",
     "upsampling",
     "finish_width",
+    "block_norm",
+    "block_scale",
     "discriminator_scales",
     "discriminator_widths",
 )
@@ -224,6 +231,7 @@ _LEAST = {
     "generator_widths": 1,
     "generator_blocks": 0,
     "finish_width": 0,
+    "block_scale": 0,
     "discriminator_scales": 1,
     "discriminator_widths": 1,
     "steps": 1,
@@ -248,6 +256,7 @@ _LEAST = {
 _MOST = {"seed": 2**31 - 1, "final_learning_rate_share": 1, "adam_beta_1": 0.9999, "ema_decay": 0.999999}
 _CHOICES = {
     "norm": ("none", "channel", "instance"),
+    "block_norm": ("none", "channel"),
     "upsampling": ("pixel_shuffle", "transposed"),
     "optimizer": ("muon", "adam"),
     "precision": PRECISIONS,
@@ -283,6 +292,8 @@ PRESETS = {
         upsampling="transposed",
         finish_width=0,
         zero_init_blocks=False,
+        block_norm="none",
+        block_scale=1.0,
         discriminator_scales=3,
         discriminator_widths=(64, 128, 256, 512),
         rate_coeff=0.0,

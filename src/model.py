@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings import ARCHITECTURE, VERSION, Config
+from settings import ARCHITECTURE, BEFORE_SETTING, VERSION, Config
 
 import h5py
 import keras
@@ -171,8 +171,11 @@ def read_config(directory: Path) -> tuple[Config, str]:
 def fingerprint(config: Config, arrays: dict[str, np.ndarray]) -> bytes:
     """Returns the first 4 bytes of a SHA-256 over the architecture and the weights as stored."""
     digest = hashlib.sha256()
-    settings_ = config.to_json()
-    digest.update(json.dumps({name: settings_[name] for name in ARCHITECTURE}).encode())
+    architecture = {name: value for name, value in config.to_json().items() if name in ARCHITECTURE}
+    for name, value in BEFORE_SETTING.items():
+        if architecture.get(name) == value:
+            del architecture[name]  # so that the fingerprints of older models stay
+    digest.update(json.dumps(architecture).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name], arrays[name].dtype.newbyteorder("<")).tobytes())

@@ -23,20 +23,47 @@ def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
     return x
 
 
-def _conv(x: tf.Tensor, width: int, config: Config, name: str, *, kernel: int = 3, stride: int = 1) -> tf.Tensor:
+def _conv(
+    x: tf.Tensor, width: int, config: Config, name: str, *, kernel: int = 3, stride: int = 1, norm: str | None = None
+) -> tf.Tensor:
     """Convolution, norm, ReLU: the paper's cKsS and d layers."""
     x = Conv2D(width, kernel, stride, "same", kernel_initializer="he_normal", name=name)(x)
-    return layers.ReLU(name=f"{name}_relu")(_norm(x, config.norm, name))
+    return layers.ReLU(name=f"{name}_relu")(_norm(x, norm or config.norm, name))
 
 
 def _residual_block(
-    x: tf.Tensor, config: Config, name: str, width: int | None = None, dtype: str | None = None
+    x: tf.Tensor,
+    config: Config,
+    name: str,
+    *,
+    width: int | None = None,
+    norm: str | None = None,
+    scale: float = 1.0,
+    dtype: str | None = None,
 ) -> tf.Tensor:
-    """Two 3x3 layers around an identity: the paper's R; `width` of the first, `dtype` of the last and of the sum."""
-    branch = _conv(x, width or x.shape[-1], config, f"{name}_conv1")
+    """Two 3x3 layers around an identity: the paper's R.
+
+    Args:
+        width: of the first layer; the input's by default.
+        norm: after the first layer; `config.norm` by default.
+        scale: what the branch is multiplied with.
+        dtype: of the last layer and of the sum.
+    """
+    branch = _conv(x, width or x.shape[-1], config, f"{name}_conv1", norm=norm)
     init = "zeros" if config.zero_init_blocks else "he_normal"
-    last = Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")
-    return layers.Add(dtype=dtype, name=f"{name}_add")([x, _norm(last(branch), config.norm, f"{name}_conv2")])
+    branch = Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")(branch)
+    branch = _norm(branch, config.norm, f"{name}_conv2")
+    if scale != 1:
+        branch = layers.Rescaling(scale, dtype=dtype, name=f"{name}_scale")(branch)
+    return layers.Add(dtype=dtype, name=f"{name}_add")([x, branch])
+
+
+def _trunk(x: tf.Tensor, blocks: int, config: Config) -> tf.Tensor:
+    """Residual blocks at 1/16 of the photo's size."""
+    for i in range(1, blocks + 1):
+        norm = config.norm if config.block_norm == "none" else config.block_norm
+        x = _residual_block(x, config, f"block{i}", norm=norm, scale=config.block_scale)
+    return x
 
 
 def _double(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
@@ -92,8 +119,7 @@ def build_encoder(config: Config) -> keras.Model:
     x = _conv(x, config.encoder_widths[0], config, "stem", kernel=config.stem_kernel)
     for i, width in enumerate(config.encoder_widths[1:], start=1):
         x = _conv(x, width, config, f"down{i}", stride=2)
-    for i in range(1, config.encoder_blocks + 1):
-        x = _residual_block(x, config, f"block{i}")
+    x = _trunk(x, config.encoder_blocks, config)
     x = Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
     if config.latent_bound:
         x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
@@ -105,8 +131,7 @@ def build_generator(config: Config) -> keras.Model:
     trunk_width, *up_widths = config.generator_widths
     x = inputs = keras.Input((None, None, config.latent_channels), name="latents")
     x = _conv(x, trunk_width, config, "stem")
-    for i in range(1, config.generator_blocks + 1):
-        x = _residual_block(x, config, f"block{i}")
+    x = _trunk(x, config.generator_blocks, config)
     for i, width in enumerate(up_widths, start=1):
         x = _double(x, width, config, f"up{i}")
     x = Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
@@ -114,7 +139,7 @@ def build_generator(config: Config) -> keras.Model:
     if config.finish_width:
         # The head paints each block without seeing what it paints beside it: here they see each other.
         x = DepthToSpace(2, dtype="float32", name="unfold_half")(x)
-        x = _residual_block(x, config, "finish", config.finish_width, "float32")
+        x = _residual_block(x, config, "finish", width=config.finish_width, dtype="float32")
         block //= 2
     x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)

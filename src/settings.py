@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from config import (
     ARCHITECTURE,
+    BEFORE_SETTING,
     CHECKPOINTS_DIR,
     DATA_DIR,
     DEFAULT_CHECKPOINT,
@@ -39,6 +40,7 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 __all__ = [
     "ARCHITECTURE",
+    "BEFORE_SETTING",
     "CHECKPOINTS_DIR",
     "DATA_DIR",
     "DEFAULT_CHECKPOINT",

@@ -4,14 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-from settings import Config
+from settings import PRESETS, Config
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from errors import CompressGANError
-from model import CompressGAN, read_config
+from model import CompressGAN, fingerprint, read_config
 
 
 def test_save_and_load_give_the_same_model(tiny: Config, checkpoint: Path, tmp_path: Path) -> None:
@@ -34,6 +34,19 @@ def test_fingerprint_changes_with_any_weight(checkpoint: Path) -> None:
         assert model.fingerprint() != before
         variable.assign(old)
     assert model.fingerprint() == before
+
+
+def test_checkpoints_from_before_a_setting_still_load(tiny: Config, tmp_path: Path) -> None:
+    model = CompressGAN(tiny.replace(block_norm="none", block_scale=1.0))
+    model.save_weights_for_inference(tmp_path, step=1)
+    description = json.loads((tmp_path / "config.json").read_text())
+    for name in ("block_norm", "block_scale", "optimizer"):
+        del description["config"][name]
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    again = CompressGAN.load(tmp_path)
+    assert (again.config.block_norm, again.config.block_scale, again.config.optimizer) == ("none", 1.0, "adam")
+    # As it was before there were such settings.
+    assert fingerprint(PRESETS["paper"], {}).hex() == "c9551527"
 
 
 def test_mixed_precision_keeps_the_ends_in_float32(tiny: Config) -> None:

@@ -73,3 +73,27 @@ def test_residual_branches_start_at_zero() -> None:
             variable.assign(shared[variable.path])
     latents = tf.random.normal((1, 4, 4, config.latent_channels), seed=3)
     np.testing.assert_array_equal(with_blocks(latents), without(latents))
+
+
+@pytest.mark.parametrize(("norm", "alive"), [("channel", True), ("none", False)])
+def test_the_norm_keeps_blocks_from_falling_silent(norm: str, alive: bool) -> None:
+    """Where all of a ReLU's inputs have sunk below zero, no gradient would ever lift them again."""
+    config = PRESETS["tiny"].replace(block_norm=norm, zero_init_blocks=False)
+    generator = build_generator(config)
+    first = generator.get_layer("block1_conv1")
+    first.bias.assign(tf.fill(first.bias.shape, -100.0))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(generator(tf.random.normal((1, 4, 4, config.latent_channels), seed=1)) ** 2)
+    assert bool(np.any(tape.gradient(loss, first.kernel.value))) == alive
+
+
+def test_the_scale_of_blocks() -> None:
+    latents = tf.random.normal((1, 4, 4, PRESETS["tiny"].latent_channels), seed=1)
+    trunks = []
+    for scale in (1.0, 0.5):
+        keras.utils.set_random_seed(0)
+        generator = build_generator(PRESETS["tiny"].replace(block_scale=scale, zero_init_blocks=False))
+        layers = [generator.get_layer(name).output for name in ("stem_relu", "block1_add")]
+        before, after = keras.Model(generator.inputs, layers)(latents)
+        trunks.append(after - before)
+    np.testing.assert_allclose(trunks[0], 2 * trunks[1], rtol=1e-4, atol=1e-6)
