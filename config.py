@@ -57,7 +57,7 @@ class Config:
     upsampling: Literal["pixel_shuffle", "transposed"] = "pixel_shuffle"  # how the generator doubles the size
     finish_width: int = 32  # of the residual block between two steps of the last unfolding; 0: none
     zero_init_blocks: bool = True  # residual branches start at zero, which makes training without norm stable
-    block_norm: Literal["none", "channel"] = "channel"  # before the ReLU of blocks at 1/16, which falls silent without
+    block_norm: Literal["none", "channel"] = "channel"  # in blocks at 1/16, whose ReLU else falls silent; none: `norm`
     block_scale: float = 0.1  # of their branches, whose updates would else be too large (as in EDSR, arXiv 1707.02921)
 
     # Discriminators

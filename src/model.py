@@ -171,11 +171,10 @@ def read_config(directory: Path) -> tuple[Config, str]:
 def fingerprint(config: Config, arrays: dict[str, np.ndarray]) -> bytes:
     """Returns the first 4 bytes of a SHA-256 over the architecture and the weights as stored."""
     digest = hashlib.sha256()
-    architecture = {name: value for name, value in config.to_json().items() if name in ARCHITECTURE}
-    for name, value in BEFORE_SETTING.items():
-        if architecture.get(name) == value:
-            del architecture[name]  # so that the fingerprints of older models stay
-    digest.update(json.dumps(architecture).encode())
+    settings_ = config.to_json()
+    # Without what was so before it became a setting, so that the fingerprints of older models stay.
+    named = {name: settings_[name] for name in ARCHITECTURE if settings_[name] != BEFORE_SETTING.get(name)}
+    digest.update(json.dumps(named).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name], arrays[name].dtype.newbyteorder("<")).tobytes())

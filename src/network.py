@@ -60,8 +60,8 @@ def _residual_block(
 
 def _trunk(x: tf.Tensor, blocks: int, config: Config) -> tf.Tensor:
     """Residual blocks at 1/16 of the photo's size."""
+    norm = config.norm if config.block_norm == "none" else config.block_norm
     for i in range(1, blocks + 1):
-        norm = config.norm if config.block_norm == "none" else config.block_norm
         x = _residual_block(x, config, f"block{i}", norm=norm, scale=config.block_scale)
     return x
 
