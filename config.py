@@ -73,12 +73,13 @@ class Config:
     perceptual_coeff: float = 0.2  # weight of the VGG19 feature distance; 0: VGG19 is not loaded
     perceptual_crop: int = 128  # side of the random window of each crop that VGG19, which costs most, sees, pixels
     feature_matching_coeff: float = 0.2  # weight of the L1 between discriminator features of x and of G(x)
+    pattern_coeff: float = 100.0  # weight of the error that neighbouring blocks have in common
     vgg19_weights: str = "imagenet"  # "imagenet" as Keras downloads them, or the name of the file given to --perceptual
 
     # Training
     steps: int = 60_000  # optimizer steps in all
     perceptual_from: int = 0  # step at which the VGG19 term joins
-    adversarial_from: int = 40_000  # step at which the adversarial and feature matching terms join
+    adversarial_from: int = 40_000  # step at which the adversarial, feature matching and pattern terms join
     crop_size: int = 256  # side of the random training crops, pixels
     batch_size: int = 8  # crops a step
     optimizer: Literal["muon", "adam"] = "muon"  # of encoder, centers and generator; the others have Adam
@@ -186,7 +187,7 @@ class Config:
 
 
 # What was so before it became a setting, in checkpoints that do not name it.
-BEFORE_SETTING = {"optimizer": "adam", "block_norm": "none", "block_scale": 1.0}
+BEFORE_SETTING = {"optimizer": "adam", "block_norm": "none", "block_scale": 1.0, "pattern_coeff": 0.0}
 
 # Fields that shape the networks or the meaning of the latents: fixed once a checkpoint exists.
 ARCHITECTURE = (
@@ -224,6 +225,7 @@ _LEAST = {
     "rate_target": 0,
     "perceptual_coeff": 0,
     "feature_matching_coeff": 0,
+    "pattern_coeff": 0,
     "stem_block": 1,
     "stem_kernel": 1,
     "encoder_widths": 1,
@@ -301,6 +303,7 @@ PRESETS = {
         adversarial_coeff=1.0,
         perceptual_crop=256,
         feature_matching_coeff=10.0,
+        pattern_coeff=0.0,
         batch_size=4,
         optimizer="adam",
         learning_rate=2e-4,

@@ -1,4 +1,6 @@
-"""The loss terms of section 3: adversarial, distortion, rate, feature matching. The VGG19 term is in `perceptual.py`.
+"""The loss terms of section 3, adversarial, distortion, rate and feature matching, and one against patterns.
+
+The VGG19 term is in `perceptual.py`.
 
 Discriminator outputs are lists over scales of lists of feature maps whose last entry is the logits, as
 `network.build_discriminator` returns them. Every term is a float32 scalar, averaged over the batch.
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+
+from settings import STRIDE
 
 import tensorflow as tf
 
@@ -29,6 +33,24 @@ def discriminator_adversarial(real: ScaleFeatures, fake: ScaleFeatures, vanilla:
 def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Mean squared error of photos (B, H, W, 3) on [-1, 1]."""
     return tf.reduce_mean(tf.math.squared_difference(x, y))
+
+
+def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Mean square of what the error of photos (B, H, W, 3) has in common at each place of neighbouring blocks.
+
+    Where the latents say nothing of a texture, the generator knows a pixel only by its place in a block, and paints the
+    detail that the adversarial and the perceptual term ask for as one pattern over and over: a weave. Photos have none,
+    so that only the weave pays. Blocks are of 4 and of 16 pixels a side, 8 x 8 of them neighbours, their mean colour
+    left out. H and W are multiples of 16.
+    """
+    terms = []
+    for side in (4, STRIDE):
+        blocks = tf.nn.space_to_depth(y - x, side)
+        neighbours = min(8, blocks.shape[1], blocks.shape[2])
+        common = tf.nn.avg_pool2d(blocks, neighbours, neighbours, "VALID")
+        common = tf.reshape(common, (-1, side * side, 3))
+        terms.append(tf.reduce_mean(tf.math.reduce_variance(common, axis=1)))
+    return tf.add_n(terms)
 
 
 def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:

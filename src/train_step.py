@@ -138,7 +138,7 @@ class TrainStep:
         discriminator_corner: tf.Tensor | None,
     ) -> Terms:
         config, model = self.config, self.model
-        names = ("adversarial", "perceptual", "feature_matching", "discriminator")
+        names = ("adversarial", "perceptual", "feature_matching", "pattern", "discriminator")
         terms = dict.fromkeys(names, tf.constant(0.0))
         # One forward pass of each network serves all losses.
         with tf.GradientTape(persistent=True) as tape:
@@ -151,6 +151,7 @@ class TrainStep:
                     *_windows((photos, reconstructions), perceptual_corner, self._perceptual_side)
                 )
             if discriminator_corner is not None:
+                terms["pattern"] = losses.pattern(photos, reconstructions)
                 real, fake = (
                     self.discriminator(window, training=True)
                     for window in _windows((photos, reconstructions), discriminator_corner, self.discriminator_side)
@@ -164,6 +165,7 @@ class TrainStep:
                 + config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]
+                + config.pattern_coeff * terms["pattern"]
             )
             trained = [
                 ("generator", "generator", self.optimizer, self._variables),

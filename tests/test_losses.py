@@ -30,6 +30,21 @@ def test_distortion_is_the_mean_squared_error() -> None:
     assert float(losses.distortion(tf.ones((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3)))) == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("side", [4, 16])
+def test_pattern_is_what_neighbouring_blocks_have_in_common(side: int) -> None:
+    x = tf.random.uniform((2, 128, 256, 3), -1, 1, seed=1)
+
+    def share(error: tf.Tensor) -> float:
+        return float(losses.pattern(x, x + error) / losses.distortion(x, x + error))
+
+    block = tf.random.uniform((1, side, side, 3), -0.1, 0.1, seed=2)
+    weave = tf.tile(block - tf.reduce_mean(block, (1, 2), keepdims=True), (2, 128 // side, 256 // side, 1))
+    assert share(weave) > 0.95
+    # Of detail that differs from block to block, hardly anything is left in the mean of 64; of a colour, nothing.
+    assert share(tf.random.uniform(x.shape, -0.1, 0.1, seed=3)) < 0.05
+    assert share(tf.fill(x.shape, 0.1)) < 1e-6
+
+
 def test_feature_matching_leaves_logits_out_and_trains_only_the_generator() -> None:
     x = tf.Variable(1.0)
     y = tf.Variable(3.0)

@@ -20,19 +20,20 @@ def noise(batch: int = 4) -> tf.Tensor:
 
 
 def test_stages(tiny: Config) -> None:
-    train_step = make_step(tiny.replace(warmup_steps=0, adversarial_from=1, rate_coeff=0.5))
+    train_step = make_step(tiny.replace(warmup_steps=0, adversarial_from=1, rate_coeff=0.5, pattern_coeff=3))
     before = [v.numpy() for v in train_step.discriminator.trainable_variables]
     terms = train_step(noise(), 0)
-    assert float(terms["discriminator"]) == float(terms["adversarial"]) == 0
+    assert float(terms["discriminator"]) == float(terms["adversarial"]) == float(terms["pattern"]) == 0
     assert all((a == b).all() for a, b in zip(before, train_step.discriminator.trainable_variables, strict=True))
     terms = train_step(noise(), 1)
-    assert min(float(terms[name]) for name in ("discriminator", "adversarial", "feature_matching")) > 0
+    assert min(float(terms[name]) for name in ("discriminator", "adversarial", "feature_matching", "pattern")) > 0
     assert not any((a == b).all() for a, b in zip(before, train_step.discriminator.trainable_variables, strict=True))
     expected = (
         tiny.distortion_coeff * terms["distortion"]
         + 0.5 * terms["rate"]
         + tiny.adversarial_coeff * terms["adversarial"]
         + tiny.feature_matching_coeff * terms["feature_matching"]
+        + 3 * terms["pattern"]
     )
     assert float(terms["generator"]) == pytest.approx(float(expected))
 
