@@ -25,6 +25,13 @@ class Conv2D(keras.layers.Conv2D):
                 return _of_odd_kernel(inputs, kernel)
         return super().convolution_op(inputs, kernel)
 
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """As `convolution_op`, then bias and activation."""
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            outputs = _plus_bias(outputs, tf.convert_to_tensor(self.bias))
+        return self.activation(outputs)
+
 
 @tf.custom_gradient
 def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
@@ -49,6 +56,12 @@ def _kernel_gradient(inputs: tf.Tensor, gradient: tf.Tensor, shape: tf.TensorSha
     return tf.raw_ops.Conv2DBackpropFilter(
         input=inputs, filter_sizes=shape.as_list(), out_backprop=gradient, strides=[1, 1, 1, 1], padding="SAME"
     )
+
+
+@tf.custom_gradient
+def _plus_bias(outputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """`tf.nn.bias_add`, whose own gradient sums in bfloat16 if it is given that: over a batch, half of it is lost."""
+    return tf.nn.bias_add(outputs, bias), lambda gradient: (gradient, tf.reduce_sum(gradient, (0, 1, 2)))
 
 
 def _to_one_channel(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

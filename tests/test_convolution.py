@@ -14,13 +14,11 @@ from convolution import Conv2D
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_results_and_gradients_are_keras_own(kernel: int, stride: int, filters: int, dtype: str) -> None:
     ours, theirs = (kind(filters, kernel, stride, "same", dtype=dtype) for kind in (Conv2D, keras.layers.Conv2D))
-    photos = tf.random.stateless_normal((2, 9, 12, 4), (1, 2))
     for layer in (ours, theirs):
-        layer.build(photos.shape)
-    ours.set_weights(theirs.get_weights())
+        layer.build((2, 9, 12, 4))
 
     @tf.function
-    def results(layer_is_ours: bool) -> list[tf.Tensor]:
+    def results(layer_is_ours: bool, photos: tf.Tensor) -> list[tf.Tensor]:
         layer = ours if layer_is_ours else theirs
         with tf.GradientTape() as tape:
             tape.watch(photos)
@@ -28,8 +26,28 @@ def test_results_and_gradients_are_keras_own(kernel: int, stride: int, filters: 
             loss = tf.reduce_sum(tf.sin(tf.cast(y, tf.float32)))
         return [y, *tape.gradient(loss, [photos, *layer.trainable_weights])]
 
-    for mine, other in zip(results(True), results(False), strict=True):
-        assert mine.dtype == other.dtype
-        scale = float(tf.reduce_max(tf.abs(other)))
-        tolerance = (1e-5 if dtype == "float32" else 5e-2) * scale
-        tf.debugging.assert_near(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=tolerance, rtol=0)
+    for draw in range(5):
+        photos = tf.random.stateless_normal((2, 9, 12, 4), (draw, 2))
+        weights = [0.2 * tf.random.stateless_normal(weight.shape, (draw, 3)) for weight in theirs.weights]
+        for layer in (ours, theirs):
+            layer.set_weights(weights)
+        for mine, other in zip(results(True, photos), results(False, photos), strict=True):
+            assert mine.dtype == other.dtype
+            scale = float(tf.reduce_max(tf.abs(other)))
+            tolerance = (1e-5 if dtype == "float32" else 5e-2) * scale
+            tf.debugging.assert_near(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+def test_bias_gradient_counts_every_position(kernel: int) -> None:
+    layer = Conv2D(3, kernel, padding="same", dtype="mixed_bfloat16")
+    layer.build((8, 32, 32, 4))
+
+    @tf.function
+    def gradient() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(tf.ones((8, 32, 32, 4))), tf.float32))
+        return tape.gradient(loss, layer.bias)
+
+    # One after the other in bfloat16, ones add up to no more than 256.
+    tf.debugging.assert_equal(gradient(), tf.fill((3,), 8.0 * 32 * 32))
