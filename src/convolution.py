@@ -27,10 +27,21 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """As `convolution_op`, then bias and activation."""
-        outputs = self.convolution_op(inputs, self.kernel)
-        if self.use_bias:
-            outputs = _plus_bias(outputs, tf.convert_to_tensor(self.bias))
-        return self.activation(outputs)
+        return _finished(self, self.convolution_op(inputs, self.kernel))
+
+
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras' own but for the bias' gradient."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, in) -> (B, H * stride, W * stride, out) in "same" padding, then bias and activation."""
+        return _finished(self, keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding))
+
+
+def _finished(layer: Conv2D | Conv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:
+    if layer.use_bias:
+        outputs = _plus_bias(outputs, tf.convert_to_tensor(layer.bias))
+    return layer.activation(outputs)
 
 
 @tf.custom_gradient

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from convolution import Conv2D
+from convolution import Conv2D, Conv2DTranspose
 
 
 def _norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
@@ -69,7 +69,7 @@ def _trunk(x: tf.Tensor, blocks: int, config: Config) -> tf.Tensor:
 def _double(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
     """Doubles the size, norm, ReLU: the paper's u."""
     if config.upsampling == "transposed":
-        x = layers.Conv2DTranspose(width, 3, 2, "same", kernel_initializer="he_normal", name=name)(x)
+        x = Conv2DTranspose(width, 3, 2, "same", kernel_initializer="he_normal", name=name)(x)
     else:
         x = Conv2D(4 * width, 3, 1, "same", kernel_initializer="he_normal", name=name)(x)
         x = DepthToSpace(2, name=f"{name}_shuffle")(x)

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from convolution import Conv2D
+from convolution import Conv2D, Conv2DTranspose
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,31 @@ def test_results_and_gradients_are_keras_own(kernel: int, stride: int, filters: 
             tf.debugging.assert_near(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("kernel", [3, 4])
-def test_bias_gradient_counts_every_position(kernel: int) -> None:
-    layer = Conv2D(3, kernel, padding="same", dtype="mixed_bfloat16")
+@pytest.mark.parametrize(("kind", "kernel", "stride"), [(Conv2D, 3, 1), (Conv2D, 4, 1), (Conv2DTranspose, 3, 2)])
+def test_bias_gradient_counts_every_position(kind: type[keras.layers.Layer], kernel: int, stride: int) -> None:
+    layer = kind(3, kernel, stride, "same", dtype="mixed_bfloat16")
     layer.build((8, 32, 32, 4))
 
     @tf.function
-    def gradient() -> tf.Tensor:
+    def gradient() -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.cast(layer(tf.ones((8, 32, 32, 4))), tf.float32))
-        return tape.gradient(loss, layer.bias)
+            y = layer(tf.ones((8, 32, 32, 4)))
+            loss = tf.reduce_sum(tf.cast(y, tf.float32))
+        return tape.gradient(loss, layer.bias), tf.size(y[..., 0], tf.int32)
 
+    counted, positions = gradient()
     # One after the other in bfloat16, ones add up to no more than 256.
-    tf.debugging.assert_equal(gradient(), tf.fill((3,), 8.0 * 32 * 32))
+    assert positions >= 8 * 32 * 32
+    tf.debugging.assert_equal(counted, tf.fill((3,), tf.cast(positions, tf.float32)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_transposed_results_are_keras_own(dtype: str) -> None:
+    ours, theirs = (kind(5, 3, 2, "same", dtype=dtype) for kind in (Conv2DTranspose, keras.layers.Conv2DTranspose))
+    photos = tf.random.stateless_normal((2, 9, 12, 4), (1, 2))
+    for layer in (ours, theirs):
+        layer.build(photos.shape)
+    weights = [0.2 * tf.random.stateless_normal(weight.shape, (1, 3)) for weight in theirs.weights]
+    for layer in (ours, theirs):
+        layer.set_weights(weights)
+    tf.debugging.assert_equal(ours(photos), theirs(photos))
