@@ -5,20 +5,21 @@ python benchmarks/coder.py -path photos -o output/coder.json
 
 from __future__ import annotations
 
+import clone  # noqa: F401
+
+# isort: split
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
-from settings import DEFAULT_CHECKPOINT, load_tensorflow
 
 import numpy as np
 
-from arithmetic_coder import CODERS, decode, encode
-from errors import CompressGANError, run
-from files import files_under, write_json
-from photo import is_photo, read_photo
+from compressgan.cli import run
+from compressgan.coding.arithmetic_coder import CODERS, decode, encode
+from compressgan.errors import CompressGANError
+from compressgan.images.files import files_under, write_json
+from compressgan.images.reading import is_photo, read_photo
+from compressgan.networks.loading import import_tensorflow
+from config import PROJECT
 from timing import fastest
 
 CONTAINER_BYTES = 17
@@ -50,11 +51,11 @@ def tile(symbols: list[np.ndarray], height: int, width: int) -> np.ndarray:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
-    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint")
+    parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
     parser.add_argument("-o", metavar="FILE", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    load_tensorflow()
-    from codec import Codec
+    import_tensorflow()
+    from compressgan.codec import Codec
 
     codec = Codec.load(arguments.r)
     levels, prior = codec.levels, codec.prior

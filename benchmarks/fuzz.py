@@ -5,20 +5,19 @@ python benchmarks/fuzz.py --files 20000
 
 from __future__ import annotations
 
+import clone  # noqa: F401
+
+# isort: split
 import argparse
-import sys
 import time
 import zlib
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
-from settings import PRESETS, load_tensorflow
 
 import numpy as np
 
-from bitstream import BitstreamError
-from errors import run
+from compressgan.cli import run
+from compressgan.coding.bitstream import BitstreamError
+from compressgan.networks.loading import import_tensorflow
+from config import PROJECT
 
 SECONDS, SECONDS_A_FRONT, SECONDS_A_SYMBOL = 2.0, 1e-3, 5e-6  # that a file may take, by the size that it claims
 
@@ -56,11 +55,12 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=20_000, help="how many to try")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    load_tensorflow()
-    from codec import Codec
-    from model import CompressGAN
+    import_tensorflow()
+    from compressgan.codec import Codec
+    from compressgan.networks.inference import TensorFlowNetworks
+    from compressgan.networks.model import CompressGAN
 
-    codec = Codec(CompressGAN(PRESETS["tiny"]))
+    codec = Codec(TensorFlowNetworks(CompressGAN(PROJECT.presets["tiny"])))
     rng = np.random.default_rng(arguments.seed)
     photos = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((1, 1), (40, 70), (96, 64))]
     originals = [codec.compress(photo, coder) for photo in photos for coder in ("context", "order0", "block")]

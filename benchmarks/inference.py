@@ -6,6 +6,9 @@ python benchmarks/inference.py -path photos --large 0 0        # without the lar
 
 from __future__ import annotations
 
+import clone
+
+# isort: split
 import argparse
 import os
 import subprocess
@@ -14,16 +17,16 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
-from settings import DEFAULT_CHECKPOINT, PROJECT_DIR, load_tensorflow
-
 import numpy as np
 from PIL import Image, ImageOps
 
-from errors import CompressGANError, run
-from files import files_under
-from photo import is_photo, read_photo, write_picture
+from compressgan.cli import run
+from compressgan.errors import CompressGANError
+from compressgan.images.files import files_under
+from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.writing import write_picture
+from compressgan.networks.loading import import_tensorflow
+from config import PROJECT
 from timing import REPEATS, fastest
 
 SIZE = (768, 512)  # of the photos, pixels
@@ -40,7 +43,7 @@ def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) 
 
 def command_line(*arguments: object) -> tuple[float, float, float]:
     """Runs inference.py in a process of its own; returns its seconds, those of its start-up, and its peak GiB."""
-    command = [sys.executable, str(PROJECT_DIR / "src" / "inference.py"), *map(str, arguments), "--verbose"]
+    command = [sys.executable, str(clone.ROOT / "src" / "inference.py"), *map(str, arguments), "--verbose"]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = process.stdout.read()
@@ -54,7 +57,7 @@ def command_line(*arguments: object) -> tuple[float, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos to make others of")
-    parser.add_argument("-r", metavar="DIR", type=Path, default=DEFAULT_CHECKPOINT, help="checkpoint")
+    parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
     parser.add_argument("--count", type=int, default=40, help="photos of the folder; default: %(default)s")
     parser.add_argument(
         "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="pixels; default: 6000 4000"
@@ -78,8 +81,8 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
     file = folder / "photos" / "00.png"
     photo = read_photo(file)
     start = time.perf_counter()
-    load_tensorflow()
-    from codec import Codec
+    import_tensorflow()
+    from compressgan.codec import Codec
 
     codec = Codec.load(checkpoint)
     codec.decompress(codec.compress(photo))
@@ -107,7 +110,7 @@ def measure_folder(checkpoint: Path, folder: Path) -> None:
     """Prints what a folder takes in one call, and in a call for each photo; without the start-up both."""
     files = sorted((folder / "photos").iterdir())
     started = time.perf_counter()
-    subprocess.run([sys.executable, str(PROJECT_DIR / "src" / "inference.py"), "--help"], stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, str(clone.ROOT / "src" / "inference.py"), "--help"], stdout=subprocess.DEVNULL)
     before = time.perf_counter() - started  # the start-up begins: interpreter and first imports
     calls = [command_line("-r", checkpoint, "-path", file, "-o", folder / "out") for file in files[:REPEATS]]
     alone = len(files) * sum(seconds - start_up - before for seconds, start_up, _ in calls) / len(calls)

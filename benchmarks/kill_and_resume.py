@@ -5,6 +5,9 @@ python benchmarks/kill_and_resume.py --kills 20
 
 from __future__ import annotations
 
+import clone
+
+# isort: split
 import argparse
 import random
 import subprocess
@@ -12,17 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
-from settings import load_tensorflow
-
-from errors import CompressGANError, run
-
-PROJECT = Path(__file__).resolve().parent.parent
+from compressgan.cli import run
+from compressgan.errors import CompressGANError
+from compressgan.networks.loading import import_tensorflow
 
 
 def start(folder: Path, steps: int) -> subprocess.Popen:
-    command = [sys.executable, PROJECT / "src" / "train.py", "-r", folder, "-path", PROJECT / "data" / "example"]
+    command = [sys.executable, clone.ROOT / "src" / "train.py", "-r", folder, "-path", clone.ROOT / "data" / "example"]
     command += ["--preset", "tiny"] if not (folder / "training" / "checkpoint").exists() else []
     command += ["--steps", steps, "--index", folder, "--logdir", folder / "log", "--strategy", "one"]
     command += ["--set", f"adversarial_from={steps // 2}", "save_every=7", "validate_every=50"]
@@ -40,7 +39,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    load_tensorflow()
+    import_tensorflow()
     import numpy as np
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Measures training: images a second, waiting for data, arithmetic against this machine's convolution peak, memory.
+"""Measures training: images per second, waiting for data, arithmetic against the convolution peak, memory.
 
 python benchmarks/train_throughput.py -path photos
 python benchmarks/train_throughput.py -path photos --cases compact-128-float32 paper-256-float32
@@ -6,31 +6,33 @@ python benchmarks/train_throughput.py -path photos --cases compact-128-float32 p
 
 from __future__ import annotations
 
+import clone  # noqa: F401
+
+# isort: split
 import argparse
 import math
 import multiprocessing
 import resource
-import sys
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
-from settings import PRECISIONS, PRESETS, load_tensorflow
-
-from errors import CompressGANError, run
+from compressgan.cli import run
+from compressgan.errors import CompressGANError
+from compressgan.networks.loading import import_tensorflow
+from config import PROJECT
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+PRECISIONS = ("float32", "mixed_bfloat16")
 PIXELS_A_STEP = {"compact": 32 * 128**2, "paper": 4 * 256**2}
 CASES = [
-    *(f"compact-{size}-{precision}" for size in (128, 256) for precision in PRECISIONS[:2]),
-    *(f"paper-256-{precision}" for precision in PRECISIONS[:2]),
+    *(f"compact-{size}-{precision}" for size in (128, 256) for precision in PRECISIONS),
+    *(f"paper-256-{precision}" for precision in PRECISIONS),
 ]
 
 
@@ -54,7 +56,7 @@ def conv_flops(network: keras.Model, photos: tf.Tensor) -> dict[str, int]:
 
 def muon_flops(variables: list) -> int:
     """Returns the floating-point operations of the matrix products in one step of Muon."""
-    from muon import ITERATIONS
+    from compressgan.training.optimizers import MUON_ITERATIONS
 
     total = 0
     for kernel in variables:
@@ -62,7 +64,7 @@ def muon_flops(variables: list) -> int:
             *rest, columns = kernel.shape
             less, more = sorted((math.prod(rest), columns))
             # Four products an iteration, but one in the first, and two in the last, which prepares no further one.
-            total += 2 * less**2 * (2 * more + (4 * ITERATIONS - 3) * less)
+            total += 2 * less**2 * (2 * more + (4 * MUON_ITERATIONS - 3) * less)
     return total
 
 
@@ -96,14 +98,14 @@ def conv_peak(precision: str) -> float:
 
 def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     """Trains some steps of both stages on real photos, and sends table rows."""
-    load_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
-    from data import training_dataset
-    from train_step import TrainStep
+    from compressgan.training.data import training_dataset
+    from compressgan.training.train_step import TrainStep
 
     preset, size, precision = case.split("-")
-    config = PRESETS[preset].replace(
+    config = PROJECT.presets[preset].replace(
         crop_size=int(size),
         batch_size=max(1, PIXELS_A_STEP[preset] // int(size) ** 2),
         precision=precision,
@@ -156,8 +158,8 @@ def main() -> int:
     )
     parser.add_argument("--steps", type=int, default=20, help="steps to time")
     arguments = parser.parse_args()
-    load_tensorflow()
-    from data import find_images
+    import_tensorflow()
+    from compressgan.training.data import find_images
 
     paths = [str(path) for path in find_images([arguments.path])[0]]
     columns = ("preset ", "crop", "precision     ", "stage      ", "batch", "images/s", "waiting", "GFLOP/s", " peak")

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from settings import PRESETS, Config, load_tensorflow
-
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-load_tensorflow()  # quietly, before the tests import it
+from compressgan.config import Config
+from compressgan.networks.loading import import_tensorflow
+from config import TINY
 
-PROJECT = Path(__file__).resolve().parent.parent
+import_tensorflow()  # quietly, before the tests import it
+
+ROOT = Path(__file__).resolve().parent.parent
 VGG19_WIDTHS = {
     "block1_conv1": (3, 64),
     "block1_conv2": (64, 64),
@@ -28,7 +30,7 @@ VGG19_WIDTHS = {
 
 @pytest.fixture(scope="session")
 def tiny() -> Config:
-    return PRESETS["tiny"]
+    return TINY
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of an untrained model, as inference reads it."""
     import keras
 
-    from model import CompressGAN
+    from compressgan.networks.model import CompressGAN
 
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("checkpoint")
@@ -79,7 +81,7 @@ def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:
 
 def run_cli(script: str, *arguments: object) -> subprocess.CompletedProcess:
     """Runs a command line as a user does, from another folder than the project's."""
-    command = [sys.executable, str(PROJECT / "src" / script), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "src" / script), *map(str, arguments)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, timeout=300)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arithmetic_coder import CODERS, decode, encode
-from context_model import ContextModel, Prior
+from compressgan.coding.arithmetic_coder import CODERS, decode, encode
+from compressgan.coding.context_model import ContextModel, Prior
 
 
 def random_prior(channels: int, levels: int, hidden: int = 3, seed: int = 0, largest: int = 80) -> Prior:

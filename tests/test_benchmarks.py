@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import PROJECT
+from conftest import ROOT
 
 
 def run_benchmark(name: str, *arguments: object) -> str:
-    command = [sys.executable, PROJECT / "benchmarks" / name, *arguments]
+    command = [sys.executable, ROOT / "benchmarks" / name, *arguments]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stderr
     return result.stdout

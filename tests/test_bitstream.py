@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arithmetic_coder import CODERS
-from bitstream import MAX_SIDE, Bitstream, BitstreamError
+from compressgan.coding.arithmetic_coder import CODERS
+from compressgan.coding.bitstream import Bitstream, BitstreamError
+from compressgan.geometry import MAX_SIDE
 
 STREAM = Bitstream(300, 16383, channels=8, fingerprint=b"\x01\x02\x03\x04", coder="order0", payload=b"payload!")
 

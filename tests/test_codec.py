@@ -2,20 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from settings import Config
-
 import numpy as np
 import pytest
-from conftest import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from arithmetic_coder import CODERS
-from bitstream import Bitstream, BitstreamError
-from codec import Codec
-from errors import CompressGANError
-from model import CompressGAN
+from compressgan.codec import Codec
+from compressgan.coding.arithmetic_coder import CODERS
+from compressgan.coding.bitstream import Bitstream, BitstreamError
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.networks.inference import TensorFlowNetworks
+from compressgan.networks.model import CompressGAN
+from conftest import make_photo
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_bound(codec: Codec) -> None:
 
 def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Config) -> None:
     data = codec.compress(make_photo(32, 32))
-    other = Codec(CompressGAN(tiny))
+    other = Codec(TensorFlowNetworks(CompressGAN(tiny)))
     with pytest.raises(BitstreamError, match="made by another model"):
         other.decompress(data)
     stream = Bitstream.from_bytes(data)
@@ -71,7 +71,7 @@ def test_symbols_do_not_depend_on_the_networks_precision(codec: Codec, checkpoin
     low = CompressGAN(tiny.replace(precision="mixed_bfloat16"))
     low.set_weights(CompressGAN.load(checkpoint).get_weights())
     data = codec.compress(make_photo(80, 48))
-    np.testing.assert_array_equal(Codec(low).from_bytes(data)[0], codec.from_bytes(data)[0])
+    np.testing.assert_array_equal(Codec(TensorFlowNetworks(low)).from_bytes(data)[0], codec.from_bytes(data)[0])
 
 
 def test_images_of_other_kinds(codec: Codec) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
 from PIL import Image
+
+from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
 def test_a_photo_that_the_format_cannot_hold_is_named_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
     Image.new("RGB", (16384, 4)).save(tmp_path / "wide.png")
     arguments = ("-r", checkpoint, "-path", tmp_path / "wide.png", "-o", tmp_path / "out", "--format", "webp")
-    assert_one_error_line(run_cli("inference.py", *arguments), "WEBP holds at most 16383 pixels a side")
+    assert_one_error_line(run_cli("inference.py", *arguments), "WEBP holds at most 16383 pixels per side")
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -165,7 +166,7 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
     kept.write_text("mine")
     result = run_cli("inference.py", *arguments)
     assert result.returncode == 0, result.stderr
-    assert "3 of 4 files are done already" in result.stdout
+    assert "3 of 4 files are already done" in result.stdout
     assert kept.read_text() == "mine"
     assert (compressed / "b_comparison.png").exists()
     assert json.loads((compressed / "summary.json").read_text()) == summary
@@ -210,7 +211,7 @@ def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Pat
 def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     for i in range(30):
         Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
-    script = PROJECT / "src" / "inference.py"
+    script = ROOT / "src" / "inference.py"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     for number in (signal.SIGINT, signal.SIGTERM):
         out = tmp_path / f"out{number}"
@@ -232,7 +233,7 @@ def test_output_into_a_pipe_that_closes(checkpoint: Path, photos: Path, tmp_path
     os.close(read_end)
     command = [
         sys.executable,
-        PROJECT / "src" / "inference.py",
+        ROOT / "src" / "inference.py",
         "-r",
         checkpoint,
         "-path",
@@ -260,7 +261,7 @@ def test_coders(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
 def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ["-r", run, "--index", tmp_path / "index", "--logdir", tmp_path / "log"]
-    command = [sys.executable, PROJECT / "src" / "train.py", *arguments, "-path", photos, "--preset", "tiny"]
+    command = [sys.executable, ROOT / "src" / "train.py", *arguments, "-path", photos, "--preset", "tiny"]
     process = subprocess.Popen(
         [str(part) for part in [*command, "--steps", "100000"]],
         stdout=subprocess.PIPE,
@@ -284,10 +285,10 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
         file.create_dataset("path", data=["/nowhere.png"], dtype=h5py.string_dtype("utf-8"))
     result = run_cli("train.py", *arguments, "--steps", step + 2)
     assert result.returncode == 0, result.stderr
-    assert f"goes on at step {step} of {step + 2}" in result.stdout
+    assert f"resuming at step {step} of {step + 2}" in result.stdout
     result = run_cli("train.py", *arguments)
     assert f"all {step + 2} steps are done" in result.stdout
-    assert_one_error_line(run_cli("train.py", *arguments, "--steps", "2"), "steps are done already", code=2)
+    assert_one_error_line(run_cli("train.py", *arguments, "--steps", "2"), "steps are already done", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--epochs", "0"), "--epochs must be at least 1", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
     result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
@@ -305,9 +306,9 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
         ((*base, "-path", tmp_path / "empty"), "empty: no images", 1),
         (base, "paths_train.h5: no index of training images yet", 1),
         ((*base, "-path", photos, "--perceptual", tmp_path / "none.h5"), "--perceptual off", 1),
-        (("-r", checkpoint, "-path", photos), "start another -r with --init-from", 2),
+        (("-r", checkpoint, "-path", photos), "start another run, -r DIR, with --init-from", 2),
         ((*base, "-path", photos, "--set", "colour=1"), "unknown setting: colour", 2),
-        ((*base, "-path", photos, "--steps", "0"), "steps must be at least 1", 2),
+        ((*base, "-path", photos, "--steps", "0"), "steps: input should be greater than or equal to 1", 2),
     ]
     for arguments, words, code in cases:
         assert_one_error_line(run_cli("train.py", *arguments), words, code=code)
@@ -319,7 +320,7 @@ def test_what_tensorflow_finds_is_one_line(photos: Path, tmp_path: Path) -> None
         path.write_bytes(path.read_bytes()[:200])  # an image by its header, and damaged after it
     arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
     result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
-    assert_one_error_line(result, "TensorFlow: ", "no training image can be read any more")
+    assert_one_error_line(result, "TensorFlow: ", "none of the training images can be read")
 
 
 def test_preprocess(photos: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from convolution import Conv2D, Conv2DTranspose
+from compressgan.networks.convolution import Conv2D, Conv2DTranspose
 
 
 @pytest.mark.parametrize(

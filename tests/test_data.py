@@ -3,18 +3,25 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from settings import Config
-
 import h5py
 import numpy as np
 import pytest
-from conftest import make_photo
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data import existing, find_images, read_index, split, training_dataset, validation_photos, write_index
-from errors import CompressGANError
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.training.data import (
+    existing,
+    find_images,
+    read_index,
+    split,
+    training_dataset,
+    validation_photos,
+    write_index,
+)
+from conftest import make_photo
 
 
 def test_find_images(photos: Path) -> None:
@@ -75,11 +82,11 @@ def test_bad_indexes_are_named(tmp_path: Path) -> None:
             read_index(tmp_path / name)
 
 
-def test_vanished_images(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_vanished_images(photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     index = tmp_path / "index.h5"
     here, gone = str(photos / "a.png"), "/gone.png"
     assert existing([here, gone], index) == [here]
-    assert "1 of 2 images do not exist" in capsys.readouterr().err
+    assert "1 of 2 images do not exist" in caplog.text
     with pytest.raises(CompressGANError, match="none of its 1 images exists"):
         existing([gone], index)
 
@@ -119,13 +126,13 @@ def test_crops_are_flipped_half_the_time(tmp_path: Path, tiny: Config) -> None:
 
 
 def test_bad_images_are_named_once_and_small_ones_enlarged(
-    tmp_path: Path, tiny: Config, capfd: pytest.CaptureFixture
+    tmp_path: Path, tiny: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     Image.fromarray(make_photo(20, 90)).save(tmp_path / "small.png")
     (tmp_path / "bad.jpg").write_text("no photo")
     paths = [str(tmp_path / name) for name in ("bad.jpg", "small.png")]
     assert take(paths, tiny, 0, 4).shape == (4, 4, 64, 64, 3)
-    assert capfd.readouterr().err.count("bad.jpg") == 1
+    assert caplog.text.count("bad.jpg") == 1
 
 
 def test_a_strip_one_pixel_wide_is_cropped_before_it_is_enlarged(tmp_path: Path, tiny: Config) -> None:

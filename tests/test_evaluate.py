@@ -10,15 +10,15 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from conftest import PROJECT, assert_one_error_line, make_photo, run_cli
 from PIL import Image
 
-from bench import OURS, SHOWN, Bench, at_equal_bytes, bracketing, first_reaching
-from metrics import psnr
-from other_codecs import ComparedCodec, available_codecs
-from results import means
+from compressgan.evaluation.bench import OURS, SHOWN, Bench, at_equal_bytes, bracketing, first_reaching
+from compressgan.evaluation.metrics import psnr
+from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
+from compressgan.evaluation.results import means
+from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
-SCHEMA = json.loads((PROJECT / "src" / "results.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "src" / "compressgan" / "evaluation" / "results.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +81,14 @@ def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[
 
 
 def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
-    photos: dict[str, np.ndarray], capsys: pytest.CaptureFixture
+    photos: dict[str, np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
     codec, bench = stored(fails_on=80), Bench(photos)
     (result,) = bench.measure(codec, 4, None)
     assert (result.photo, result.bytes) == ("a.png", 4 + 64 * 96 * 3 // 2 + 64 * 96 * 3)
     assert [result.photo for result in bench.measure(codec, 5, None)] == ["a.png"]
     assert bench.failures == {("stored", "b.png"): (4, "no such width here")}
-    assert capsys.readouterr().err.count("stored: b.png: no such width here") == 1
+    assert caplog.text.count("stored: b.png: no such width here") == 1
     assert means([result])[0]["photos"] == 1
 
     everywhere = bench.measure(stored("other"), 4, None)

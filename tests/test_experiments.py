@@ -6,17 +6,16 @@ import csv
 import json
 from pathlib import Path
 
-from settings import Config
-
 import pytest
-from conftest import PROJECT, assert_one_error_line, run_cli, write_vgg19
 from PIL import Image
 
-from experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
-from model import read_config
-from plots import write_bars
+from compressgan.checkpoint import read_config
+from compressgan.config import Config
+from compressgan.evaluation.plots import write_bars
+from compressgan.training.experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
+from conftest import ROOT, assert_one_error_line, run_cli, write_vgg19
 
-EXAMPLES = PROJECT / "data" / "example"
+EXAMPLES = ROOT / "data" / "example"
 
 
 def test_rows_differ_in_what_they_are_named_for_alone() -> None:
@@ -96,7 +95,7 @@ def test_figures_that_are_not_known_are_left_out_of_the_plot(tmp_path: Path) -> 
         (("perceptual", "-path", EXAMPLES), "--perceptual imagenet", 2),
         (("dataset-size", "-path", EXAMPLES, "--steps", 0), "--steps must be above 0", 2),
         (("dataset-size", "-path", EXAMPLES / "none"), "none: no such folder", 1),
-        (("quantization", "-path", EXAMPLES, "--validation", EXAMPLES), "no photos are left to train on", 1),
+        (("quantization", "-path", EXAMPLES, "--validation", EXAMPLES), "no photos are left for training", 1),
     ],
 )
 def test_errors(arguments: tuple, words: str, code: int, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import CompressGANError
-from files import files_under, make_folder, output_stems, replacing
+from compressgan.errors import CompressGANError
+from compressgan.images.files import files_under, make_folder, output_stems, replacing
 
 names = st.lists(st.from_regex(r"(A|a|b|s/a)(\.(a|jpg|png|gif)){0,2}", fullmatch=True), unique_by=str.casefold)
 
@@ -26,16 +26,16 @@ def test_extensions_are_kept_only_where_needed() -> None:
     assert [str(stem) for stem in stems.values()] == ["/out/a.jpg", "/out/A.png", "/out/b", "/out/s/a"]
 
 
-def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("b.png", "a/c.png", "out/d.png", ".hidden", ".git/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = files_under(tmp_path, skip=(tmp_path / "out").resolve())
     assert [str(path.relative_to(tmp_path)) for path in found] == ["b.png", "a/c.png"]
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     (tmp_path / "a" / "link").symlink_to(tmp_path)
     assert files_under(tmp_path, skip=(tmp_path / "out").resolve()) == found
-    assert "a/link: a link to a folder; left out" in capsys.readouterr().err
+    assert "a/link: a link to a folder; skipped" in caplog.text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "good.png").touch()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")).touch()
     assert files_under(tmp_path) == [tmp_path / "good.png"]
-    assert "its name is not UTF-8" in capsys.readouterr().err
+    assert "its name is not UTF-8" in caplog.text
 
 
 def test_a_link_to_a_file_that_is_gone_is_kept_for_the_reader_to_name(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_photo
 
-from html_report import REPORT, HtmlReport, data_uri
-from metrics import Figures
+from compressgan.evaluation.html_report import REPORT, HtmlReport, data_uri
+from compressgan.evaluation.metrics import Figures
+from conftest import make_photo
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from settings import Config
-
 import keras
 import numpy as np
 import pytest
-from conftest import assert_one_error_line, run_cli
 
-from model import CompressGAN
+from compressgan.config import Config
+from compressgan.networks.model import CompressGAN
+from conftest import assert_one_error_line, run_cli
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_weights_lie_between_those_of_the_two(checkpoint: Path, other: Path, tmp
 
 def test_errors(tiny: Config, checkpoint: Path, other: Path, tmp_path: Path) -> None:
     new = ("-o", tmp_path / "new")
-    assert_one_error_line(run_cli("interpolate.py", checkpoint, other, "-o", other), "other: exists", code=2)
+    assert_one_error_line(run_cli("interpolate.py", checkpoint, other, "-o", other), "other: already exists", code=2)
     assert_one_error_line(run_cli("interpolate.py", checkpoint, other, *new, "--share", 1.5), "--share", code=2)
     assert_one_error_line(run_cli("interpolate.py", checkpoint, tmp_path / "none", *new), "none")
     CompressGAN(tiny.replace(generator_blocks=2)).save_weights_for_inference(other, step=0)

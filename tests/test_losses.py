@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import losses
+from compressgan.training import losses
 
 
 def outputs(*logits: float) -> losses.ScaleFeatures:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_photo
 
-from codec import Codec
-from metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssimulacra2
+from compressgan.codec import Codec
+from compressgan.evaluation.metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssimulacra2
+from conftest import make_photo
 
 
 def test_psnr_is_on_8_bit_values() -> None:

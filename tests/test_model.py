@@ -4,14 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
-from settings import PRESETS, Config
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import CompressGANError
-from model import CompressGAN, fingerprint, read_config
+from compressgan.checkpoint import fingerprint, read_config
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.networks.model import CompressGAN
+from config import PAPER
 
 
 def test_save_and_load_give_the_same_model(tiny: Config, checkpoint: Path, tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_checkpoints_from_before_a_setting_still_load(tiny: Config, tmp_path: Pa
     again = CompressGAN.load(tmp_path)
     assert (again.config.block_norm, again.config.block_scale, again.config.optimizer) == ("none", 1.0, "adam")
     # As it was before there were such settings.
-    assert fingerprint(PRESETS["paper"], {}).hex() == "c9551527"
+    assert fingerprint(PAPER, {}).hex() == "c9551527"
 
 
 def test_mixed_precision_keeps_the_ends_in_float32(tiny: Config) -> None:

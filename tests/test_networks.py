@@ -1,27 +1,29 @@
 from __future__ import annotations
 
-from settings import PRESETS, Config
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from network import build_discriminator, build_encoder, build_generator
+from compressgan.config import Config
+from compressgan.networks.discriminator import build_discriminator
+from compressgan.networks.encoder import build_encoder
+from compressgan.networks.generator import build_generator
+from config import PAPER, TINY
 
 
 def test_parameter_counts_of_the_paper() -> None:
-    paper = PRESETS["paper"]
+    paper = PAPER
     counts = [build(paper).count_params() / 1e6 for build in (build_encoder, build_generator, build_discriminator)]
     assert counts == pytest.approx([5.6, 154.9, 8.3], abs=0.05)
 
 
-SMALL_PAPER = PRESETS["paper"].replace(
+SMALL_PAPER = PAPER.replace(
     encoder_widths=(4, 4, 4, 4, 4), generator_widths=(4, 4, 4, 4, 4), generator_blocks=1, discriminator_widths=(4, 4)
 )
 
 
-@pytest.mark.parametrize("config", [PRESETS["tiny"], SMALL_PAPER], ids=["compact", "paper"])
+@pytest.mark.parametrize("config", [TINY, SMALL_PAPER], ids=["compact", "paper"])
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (16, 80), (48, 32)])
 def test_shapes_and_ranges(config: Config, height: int, width: int) -> None:
     photo = tf.random.uniform((2, height, width, 3), -1, 1, seed=1)
@@ -34,8 +36,8 @@ def test_shapes_and_ranges(config: Config, height: int, width: int) -> None:
 
 def test_latents_are_bounded_by_tanh_or_free() -> None:
     photo = 1000 * tf.random.normal((1, 64, 64, 3), seed=1)
-    bounded = build_encoder(PRESETS["tiny"])(photo)
-    free = build_encoder(PRESETS["tiny"].replace(latent_bound=0.0))(photo)
+    bounded = build_encoder(TINY)(photo)
+    free = build_encoder(TINY.replace(latent_bound=0.0))(photo)
     assert np.max(np.abs(bounded)) <= 2.5 < np.max(np.abs(free))
     # No ReLU on the bottleneck: negative centers must be reached.
     assert np.min(free) < 0
@@ -43,7 +45,7 @@ def test_latents_are_bounded_by_tanh_or_free() -> None:
 
 @pytest.mark.parametrize("size", [64, 70])
 def test_discriminator_scales(size: int) -> None:
-    config = PRESETS["tiny"].replace(discriminator_scales=3)
+    config = TINY.replace(discriminator_scales=3)
     outputs = build_discriminator(config)(tf.zeros((1, size, size, 3)))
     assert [len(scale) for scale in outputs] == [3, 3, 3]
     sides = [scale[-1].shape[1] for scale in outputs]
@@ -58,13 +60,13 @@ def test_channel_norm_is_local_and_instance_norm_is_not() -> None:
     far = near.copy()
     far[:, :, 400:] = 1.0
     for norm, local in (("channel", True), ("none", True), ("instance", False)):
-        encoder = build_encoder(PRESETS["tiny"].replace(norm=norm))
+        encoder = build_encoder(TINY.replace(norm=norm))
         left_a, left_b = encoder(near)[:, :, :8], encoder(far)[:, :, :8]
         assert np.allclose(left_a, left_b, atol=1e-6) == local, norm
 
 
 def test_residual_branches_start_at_zero() -> None:
-    config = PRESETS["tiny"]
+    config = TINY
     with_blocks = build_generator(config.replace(generator_blocks=2, finish_width=8))
     without = build_generator(config.replace(generator_blocks=0))
     shared = {v.path: v for v in with_blocks.weights}
@@ -78,7 +80,7 @@ def test_residual_branches_start_at_zero() -> None:
 @pytest.mark.parametrize(("norm", "alive"), [("channel", True), ("none", False)])
 def test_the_norm_keeps_blocks_from_falling_silent(norm: str, alive: bool) -> None:
     """Where all of a ReLU's inputs have sunk below zero, no gradient would ever lift them again."""
-    config = PRESETS["tiny"].replace(block_norm=norm, zero_init_blocks=False)
+    config = TINY.replace(block_norm=norm, zero_init_blocks=False)
     generator = build_generator(config)
     first = generator.get_layer("block1_conv1")
     first.bias.assign(tf.fill(first.bias.shape, -100.0))
@@ -88,11 +90,11 @@ def test_the_norm_keeps_blocks_from_falling_silent(norm: str, alive: bool) -> No
 
 
 def test_the_scale_of_blocks() -> None:
-    latents = tf.random.normal((1, 4, 4, PRESETS["tiny"].latent_channels), seed=1)
+    latents = tf.random.normal((1, 4, 4, TINY.latent_channels), seed=1)
     trunks = []
     for scale in (1.0, 0.5):
         keras.utils.set_random_seed(0)
-        generator = build_generator(PRESETS["tiny"].replace(block_scale=scale, zero_init_blocks=False))
+        generator = build_generator(TINY.replace(block_scale=scale, zero_init_blocks=False))
         layers = [generator.get_layer(name).output for name in ("stem_relu", "block1_add")]
         before, after = keras.Model(generator.inputs, layers)(latents)
         trunks.append(after - before)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from muon import Muon, orthogonalized
+from compressgan.training.optimizers import Adam, Muon, orthogonalized
 
 
 @pytest.mark.parametrize("shape", [(90, 16), (16, 90), (12, 12)])
@@ -45,3 +45,22 @@ def test_kernels_move_by_muon_and_the_rest_by_adam() -> None:
     moved = kernel.numpy() - before
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(2 * 0.2 * 0.1, rel=0.2)
     assert np.sum(moved * gradient) < 0
+
+
+def test_adam_moves_as_keras_adam_does() -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype(np.float32) for shape in ((3, 3, 4, 8), (8,))]
+    moved = []
+    for kind in (Adam, keras.optimizers.Adam):
+        variables = [keras.Variable(values) for values in start]
+        optimizer = kind(learning_rate=0.1, beta_1=0.8)
+        for step in range(5):
+            gradients = [
+                np.cos(step + np.arange(values.size, dtype=np.float32)).reshape(values.shape) for values in start
+            ]
+            optimizer.learning_rate = 0.1 / (step + 1)
+            optimizer.apply(gradients, variables)
+        moved.append([variable.numpy() for variable in variables])
+    for ours, theirs, before in zip(*moved, start, strict=True):
+        assert np.abs(ours - before).mean() > 0.05
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import write_vgg19
 
-from errors import CompressGANError
-from perceptual import PerceptualLoss
+from compressgan.errors import CompressGANError
+from compressgan.training.perceptual import PerceptualLoss
+from conftest import write_vgg19
 
 
 def test_distance_from_a_weights_file(tmp_path: Path) -> None:

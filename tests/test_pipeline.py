@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline import overlapped
+from compressgan.images.pipeline import overlapped
 
 
 def test_order_results_and_errors() -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from settings import Config
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from arithmetic_coder import encode
-from context_model import ContextModel, delays
-from entropy_model import ContextPrior
+from compressgan.coding.arithmetic_coder import encode
+from compressgan.coding.context_model import ContextModel, delays
+from compressgan.config import Config
+from compressgan.networks.prior import ContextPrior
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from settings import Config
-
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import CompressGAN
-from quantizer import Quantizer
+from compressgan.config import Config
+from compressgan.networks.model import CompressGAN
+from compressgan.networks.quantizer import Quantizer
 
 
 @settings(max_examples=50, deadline=None)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from range_coder import Decoder, Encoder
+from compressgan.coding.range_coder import Decoder, Encoder
 
 
 @settings(max_examples=200, deadline=None)

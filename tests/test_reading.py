@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_photo
 from PIL import Image, ImageCms
 
-from errors import CompressGANError
-from photo import HAS_HEIC, is_image, is_photo, read_photo, to_float, to_uint8
+from compressgan.errors import CompressGANError
+from compressgan.images.pixels import to_float, to_uint8
+from compressgan.images.reading import has_heic, is_image, is_photo, read_photo
+from conftest import make_photo
 
 PHOTO = make_photo(20, 30)
 
@@ -101,7 +102,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 def test_a_raw_files_preview_is_not_taken_for_the_photo(tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "raw.dng", format="TIFF", tiffinfo={254: 1})
-    with pytest.raises(CompressGANError, match=r"raw\.dng: a camera's raw file"):
+    with pytest.raises(CompressGANError, match=r"raw\.dng: a camera raw file"):
         read_photo(tmp_path / "raw.dng")
 
 
@@ -110,9 +111,9 @@ def test_heic(tmp_path: Path) -> None:
     path = tmp_path / "phone.HEIC"
     path.write_bytes(b"not a photo")
     assert is_photo(path)
-    with pytest.raises(CompressGANError, match="can be read$" if HAS_HEIC else "pip install pillow-heif"):
+    with pytest.raises(CompressGANError, match="can be read$" if has_heic() else "pip install pillow-heif"):
         read_photo(path)
-    if HAS_HEIC:
+    if has_heic():
         Image.fromarray(PHOTO).save(path, format="HEIF", quality=95)
         assert np.mean(np.abs(read_photo(path).astype(int) - PHOTO)) < 15
 
@@ -146,7 +147,7 @@ def test_unusable_colour_profiles_are_said(tmp_path: Path, profile: bytes) -> No
     Image.fromarray(PHOTO).save(tmp_path / "photo.png", icc_profile=profile)
     notes: list[str] = []
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.png", notes.append), PHOTO)
-    assert notes == ["its colour profile cannot be used and is left out"]
+    assert notes == ["its colour profile cannot be used and is ignored"]
 
 
 def test_a_photo_too_large_for_the_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, assert_one_error_line, run_cli
+
+from conftest import ROOT, assert_one_error_line, run_cli
 
 STEPS = 20
 
 
 def start_training(folder: Path, photos: Path, *arguments: object, tf_config: dict | None = None) -> subprocess.Popen:
-    command = [sys.executable, PROJECT / "src" / "train.py", "-r", folder / "run", "-path", photos, "--preset", "tiny"]
+    command = [sys.executable, ROOT / "src" / "train.py", "-r", folder / "run", "-path", photos, "--preset", "tiny"]
     command += ["--steps", STEPS, "--index", folder / "index", "--logdir", folder / "log"]
     command += [*arguments, "--set", "optimizer=muon", "adversarial_from=10", "save_every=10", "validate_every=100"]
     environment = dict(os.environ)
@@ -53,15 +54,16 @@ def finish(*processes: subprocess.Popen) -> list[str]:
 
 
 def weights(folder: Path) -> list[np.ndarray]:
-    from model import CompressGAN
+    from compressgan.networks.model import CompressGAN
 
     return CompressGAN.load(folder / "run").get_weights()
 
 
 @pytest.fixture(scope="module")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import make_photo
     from PIL import Image
+
+    from conftest import make_photo
 
     folder = tmp_path_factory.mktemp("photos")
     for i in range(6):
@@ -102,14 +104,14 @@ def test_two_machines_and_the_loss_of_one(photo_folder: Path, on_one_device: lis
     output, _ = workers[0].communicate(timeout=200)
     print("the other stopped after", time.monotonic() - began, output)
     assert workers[0].returncode == 1, output
-    assert "another worker is gone; start all of them again" in output
+    assert "another worker is gone; restart all workers" in output
     assert "Traceback" not in output
     workers[1].communicate()
     assert not (state / "ckpt-20.index").exists()
 
     ports = free_ports()
     outputs = finish(*[start_training(tmp_path, photo_folder, tf_config=cluster(i, ports)) for i in range(2)])
-    assert all("goes on at step 10 of 20" in output for output in outputs)
+    assert all("resuming at step 10 of 20" in output for output in outputs)
     assert_same(weights(tmp_path), on_one_device)
 
 

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from settings import PRESETS, Config
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_photo
 
-from codec import Codec
-from errors import CompressGANError, interrupted
-from model import CompressGAN
-from network import build_encoder, build_generator
-from tiling import encoder_halo, generator_halo
+from compressgan.codec import Codec
+from compressgan.config import Config
+from compressgan.errors import CompressGANError, interrupted
+from compressgan.networks.encoder import build_encoder, encoder_halo
+from compressgan.networks.generator import build_generator, generator_halo
+from compressgan.networks.inference import TensorFlowNetworks
+from compressgan.networks.model import CompressGAN
+from config import PAPER, TINY
+from conftest import make_photo
 
 
 def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) -> int:
@@ -34,10 +35,10 @@ def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) 
 @pytest.mark.parametrize(
     "config",
     [
-        PRESETS["tiny"].replace(zero_init_blocks=False),
-        PRESETS["tiny"].replace(zero_init_blocks=False, encoder_blocks=2, generator_blocks=3, norm="channel"),
-        PRESETS["tiny"].replace(zero_init_blocks=False, stem_kernel=5),  # here the finish needs a position more
-        PRESETS["paper"].replace(
+        TINY.replace(zero_init_blocks=False),
+        TINY.replace(zero_init_blocks=False, encoder_blocks=2, generator_blocks=3, norm="channel"),
+        TINY.replace(zero_init_blocks=False, stem_kernel=5),  # here the finish needs a position more
+        PAPER.replace(
             norm="none", encoder_widths=(4,) * 5, generator_widths=(4,) * 5, generator_blocks=2, latent_channels=2
         ),
     ],
@@ -56,7 +57,7 @@ def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
 def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int]) -> None:
     keras.utils.set_random_seed(3)
     model = CompressGAN(tiny.replace(zero_init_blocks=False))
-    whole, tiled = Codec(model), Codec(model, memory=1)
+    whole, tiled = Codec(TensorFlowNetworks(model)), Codec(TensorFlowNetworks(model), memory=1)
     photo = make_photo(*size)
     np.testing.assert_array_equal(whole.symbols(photo), tiled.symbols(photo))
     data = whole.compress(photo)
@@ -66,7 +67,7 @@ def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int]) -> None:
 
 
 def test_ctrl_c_ends_a_large_photo_between_its_windows(tiny: Config) -> None:
-    codec = Codec(CompressGAN(tiny))
+    codec = Codec(TensorFlowNetworks(CompressGAN(tiny)))
     interrupted.set()
     try:
         with pytest.raises(CompressGANError, match="interrupted"):
@@ -76,6 +77,6 @@ def test_ctrl_c_ends_a_large_photo_between_its_windows(tiny: Config) -> None:
 
 
 def test_instance_norm_cannot_be_tiled(tiny: Config) -> None:
-    codec = Codec(CompressGAN(tiny.replace(norm="instance")), memory=1)
+    codec = Codec(TensorFlowNetworks(CompressGAN(tiny.replace(norm="instance"))), memory=1)
     with pytest.raises(CompressGANError, match="instance norm"):
         codec.compress(make_photo(200, 300))

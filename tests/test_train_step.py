@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from settings import Config
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from train_step import TrainStep, learning_rate_factor, temperature
+from compressgan.config import Config
+from compressgan.training.train_step import TrainStep, learning_rate_factor, temperature
 
 
 def make_step(config: Config) -> TrainStep:

@@ -5,19 +5,21 @@ import signal
 import subprocess
 from pathlib import Path
 
-from settings import Config
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from tqdm import tqdm
 
-from codec import Codec
-from data import find_images, validation_photos
-from errors import CompressGANError
-from model import CompressGAN, read_config
-from train_step import TrainStep
-from trainer import Trainer, TrainingEnded, _lock
+from compressgan.checkpoint import read_config
+from compressgan.codec import Codec
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.networks.model import CompressGAN
+from compressgan.training.data import find_images, validation_photos
+from compressgan.training.guards import locked
+from compressgan.training.train_step import TrainStep
+from compressgan.training.trainer import Trainer, TrainingEnded
+from compressgan.training.validation import Validator
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     trainer = make_trainer(tiny, tmp_path)
-    with _lock(tmp_path / "training"), pytest.raises(CompressGANError, match="another run is training here"):
+    with locked(tmp_path / "training"), pytest.raises(CompressGANError, match="another run is training here"):
         trainer.fit(paths, [])
     assert int(trainer.step) == 0
 
@@ -123,7 +125,7 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[s
     assert np.isfinite(best)
     kept = CompressGAN.load(tmp_path / "best").get_weights()
     trainer.ema.generator.get_layer("head").bias.assign_add([5.0] * 48)
-    trainer._validate(40, validation_photos(paths, config), tqdm(disable=True))
+    trainer._validate(40, Validator(trainer.ema, validation_photos(paths, config), None), tqdm(disable=True))
     assert float(trainer.best_score) == best
     assert_equal(kept, CompressGAN.load(tmp_path / "best").get_weights())
 
@@ -134,7 +136,7 @@ def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, c
     for model in (trainer.model, trainer.ema):
         assert_equal(source.get_weights(), model.get_weights())
     other = tiny.replace(latent_channels=6)
-    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape \(3, 3, 16, 4\), not"):
+    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape \(3, 3, 16, 4\), but"):
         Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
 
 
@@ -203,7 +205,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
 
 def test_state_of_other_settings_is_refused(tmp_path: Path, tiny: Config) -> None:
     make_trainer(tiny, tmp_path).save()
-    with pytest.raises(CompressGANError, match="damaged, or not of these settings"):
+    with pytest.raises(CompressGANError, match="damaged, or made with other settings"):
         make_trainer(tiny.replace(generator_blocks=3), tmp_path)
 
 

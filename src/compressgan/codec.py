@@ -1,11 +1,4 @@
-"""Codec: photo <-> bytes. The Python API of the project.
-
-import sys; sys.path.append("path/to/CompressGAN/src")
-from codec import Codec
-codec = Codec.load("path/to/CompressGAN/checkpoints/default")
-data = codec.compress(image)      # NumPy (H, W, 3) uint8 or a Pillow image -> bytes of a .bin file
-photo = codec.decompress(data)    # -> NumPy (H, W, 3) uint8
-"""
+"""Codec: photo <-> bytes. This is the library's API; see the example in `compressgan/__init__.py`."""
 
 from __future__ import annotations
 
@@ -13,76 +6,78 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from settings import DEFAULT_EFFORT, STRIDE
-
 import numpy as np
 from PIL import Image
 
-import arithmetic_coder
-from bitstream import Bitstream, BitstreamError, assert_size_fits
-from errors import CompressGANError
-from model import CompressGAN
-from photo import as_photo, to_float, to_uint8
-from refine import Refiner
-from tiling import bytes_per_position, encoder_halo, generator_halo, run_in_tiles
+from compressgan.checkpoint import shipped_checkpoint
+from compressgan.coding import arithmetic_coder
+from compressgan.coding.bitstream import Bitstream, BitstreamError, assert_size_fits
+from compressgan.config import DEFAULT_EFFORT
+from compressgan.errors import CompressGANError
+from compressgan.geometry import STRIDE, latent_size
+from compressgan.images.pixels import to_float, to_uint8
+from compressgan.images.reading import as_photo
+from compressgan.images.tiling import run_in_tiles
+from compressgan.refining import Refiner
+from compressgan.runtime import Networks, load_networks
 
 DEFAULT_MEMORY = 2**30
-MIN_TILE = 8  # latent positions a side; smaller ones would be nearly all halo
+MIN_TILE = 8  # latent positions per side; smaller tiles would be nearly all halo
 
 
 class Codec:
     """Compresses photos with one model.
 
     Args:
-        model: the networks.
-        fingerprint: 4 bytes written into every file and compared when decoding; the model's own by default.
-        memory: bytes that the networks may take, about; larger photos are worked on in tiles, with the same result but
-            for rounding. Refining takes the same for every photo, whatever this is.
-        effort: steps of refining the latents of each photo that is compressed; 0: they stay as the encoder gives them,
-            as they do in models with instance norm.
+        networks: of the model.
+        memory: about how many bytes the networks may take. Larger photos are processed in tiles, with the same result
+            but for rounding. Refining takes the same memory for every photo, whatever this is.
+        effort: number of refinement steps for each photo that is compressed. With 0, and for models with instance norm,
+            the latents stay as the encoder computes them.
     """
 
-    def __init__(
-        self,
-        model: CompressGAN,
-        fingerprint: bytes | None = None,
-        memory: int = DEFAULT_MEMORY,
-        effort: int = DEFAULT_EFFORT,
-    ) -> None:
-        self._model = model
-        self._refiner = Refiner(model, effort) if effort > 0 and model.config.norm != "instance" else None
-        self._config = model.config
-        self.levels = model.config.levels
-        self.prior = model.prior.integers()
-        self._fingerprint = model.fingerprint() if fingerprint is None else fingerprint
-        self._positions = memory // bytes_per_position(model.config)
+    def __init__(self, networks: Networks, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT) -> None:
+        self._networks = networks
+        self._config = networks.config
+        self._refiner = Refiner(networks, effort) if effort > 0 and self._config.norm != "instance" else None
+        self._positions = memory // networks.bytes_per_position
+        self._centers = networks.centers
+        self.levels = self._config.levels
+        self.prior = networks.prior
+        self.fingerprint = networks.fingerprint
 
     @classmethod
-    def load(cls, checkpoint: str | Path, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT) -> Codec:
-        """Loads the model of a checkpoint folder; `memory` and `effort` as in the constructor.
+    def load(
+        cls, checkpoint: str | Path | None = None, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT
+    ) -> Codec:
+        """Loads the model of a checkpoint folder, by default the shipped one.
+
+        Args:
+            checkpoint: the folder.
+            memory, effort: as in the constructor.
 
         Raises:
             CompressGANError: the checkpoint is missing or damaged.
         """
-        return cls(CompressGAN.load(Path(checkpoint)), memory=memory, effort=effort)
+        return cls(load_networks(shipped_checkpoint() if checkpoint is None else Path(checkpoint)), memory, effort)
 
     def bound(self, height: int, width: int) -> float:
-        """Returns the most bits per pixel that a photo's latents can need, the container's 17 bytes aside.
+        """Returns the most bits per pixel that a photo's latents can need, without the container's 17 bytes.
 
-        That is C log2(L) / 256 where the sides are multiples of 16.
+        That is C log2(L) / 256 if the sides are multiples of 16.
         """
-        rows, columns = _latent_size(height, width)
+        rows, columns = latent_size(height, width)
         return rows * columns * self._config.latent_channels * math.log2(self.levels) / (height * width)
 
     def compress(self, image: np.ndarray | Image.Image, coder: str = "context") -> bytes:
         """Compresses an image of any size to the bytes of a `.bin` file.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or another kind that `photo.as_photo` takes, among them Pillow images.
+            image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` takes, such as Pillow images.
             coder: one of `arithmetic_coder.CODERS`.
 
         Raises:
-            CompressGANError: not such an image, or more pixels than the format or the memory allows.
+            CompressGANError: not such an image, or it has more pixels than the format or the memory allows.
         """
         photo = as_photo(image)
         return self.to_bytes(self.symbols(photo), *photo.shape[:2], coder)
@@ -91,15 +86,23 @@ class Codec:
         """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.
 
         Raises:
-            BitstreamError: not a whole, unaltered `.bin` of this model.
+            BitstreamError: the data is not a complete, unaltered `.bin` file of this model.
         """
         return self.reconstruct(*self.from_bytes(data))
 
-    def symbols(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32.
+    def latents(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the encoder's latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) float32.
 
         Raises:
-            CompressGANError: more pixels than the format or the memory allows.
+            CompressGANError: the photo has more pixels than the format or the memory allows.
+        """
+        return self._encode(_padded(photo))
+
+    def symbols(self, photo: np.ndarray) -> np.ndarray:
+        """Returns the refined, quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32.
+
+        Raises:
+            CompressGANError: the photo has more pixels than the format or the memory allows.
         """
         padded = _padded(photo)
         latents = self._encode(padded)
@@ -108,17 +111,17 @@ class Codec:
         return self.quantize(latents)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
-        """Returns the symbols, int32, of latents, float32 of the same shape."""
-        return self._model.quantizer.indices(latents).numpy()
+        """Returns the symbols of latents, int32: the index of the nearest center of each."""
+        return np.argmin(np.square(latents[..., np.newaxis] - self._centers), axis=-1).astype(np.int32)
 
     def to_bytes(self, symbols: np.ndarray, height: int, width: int, coder: str = "context") -> bytes:
         """Returns the `.bin` file of the symbols of a photo of height x width pixels.
 
         Raises:
-            BitstreamError: a size that the format cannot hold.
+            BitstreamError: the format cannot hold this size.
         """
         coder, payload = arithmetic_coder.encode(symbols, self.levels, self.prior, coder)
-        return Bitstream(height, width, symbols.shape[-1], self._fingerprint, coder, payload).to_bytes()
+        return Bitstream(height, width, symbols.shape[-1], self.fingerprint, coder, payload).to_bytes()
 
     def from_bytes(self, data: bytes) -> tuple[np.ndarray, int, int]:
         """Decodes the symbols of a photo and its height and width: the inverse of `to_bytes`.
@@ -127,14 +130,14 @@ class Codec:
             BitstreamError: as `decompress`.
         """
         stream = Bitstream.from_bytes(data)
-        if stream.fingerprint != self._fingerprint:
+        if stream.fingerprint != self.fingerprint:
             raise BitstreamError(
-                f"made by another model (fingerprint {stream.fingerprint.hex()}, "
-                f"this checkpoint's is {self._fingerprint.hex()})"
+                f"made by another model (fingerprint {stream.fingerprint.hex()}; "
+                f"this checkpoint has {self.fingerprint.hex()})"
             )
         if stream.channels != self._config.latent_channels:
             raise BitstreamError("altered: the number of latent channels is not the model's")
-        shape = (*_latent_size(stream.height, stream.width), stream.channels)
+        shape = (*latent_size(stream.height, stream.width), stream.channels)
         try:
             symbols = arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
         except ValueError as error:
@@ -145,52 +148,38 @@ class Codec:
         """Returns the photo (height, width, 3) uint8 that the generator paints from a photo's symbols."""
 
         def generator(symbols: np.ndarray) -> np.ndarray:
-            return to_uint8(self._model.indices_to_photo(symbols[np.newaxis])[0].numpy())
+            return to_uint8(self._networks.generate(self._centers[symbols]))
 
-        return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
-
-    def latents(self, photo: np.ndarray) -> np.ndarray:
-        """Returns the latents that the encoder gives a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) float32.
-
-        Raises:
-            CompressGANError: more pixels than the format or the memory allows.
-        """
-        return self._encode(_padded(photo))
+        return self._run(generator, symbols, (1, STRIDE), self._networks.generator_halo)[:height, :width]
 
     def _encode(self, padded: np.ndarray) -> np.ndarray:
-
         def encoder(pixels: np.ndarray) -> np.ndarray:
-            return self._model.photo_to_latents(to_float(pixels)[np.newaxis])[0].numpy()
+            return self._networks.encode(to_float(pixels))
 
-        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
+        return self._run(encoder, padded, (STRIDE, 1), self._networks.encoder_halo)
 
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
     ) -> np.ndarray:
-        """Runs a network on the whole of `x` where memory allows, else in tiles."""
+        """Runs a network on the whole of `x` if memory allows, else in tiles."""
         rows, columns = x.shape[0] // block[0], x.shape[1] // block[0]
         if rows * columns <= self._positions:
             return network(x)
         if self._config.norm == "instance":
             raise CompressGANError(
-                f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed, and a model with instance "
-                "norm cannot work in tiles, since its norm depends on the whole photo: allow more memory"
+                f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed; a model with instance "
+                "norm cannot work in tiles, because its norm depends on the whole photo"
             )
         side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
 
 
 def _padded(photo: np.ndarray) -> np.ndarray:
-    """Returns the photo with sides that are multiples of 16.
+    """Returns the photo, reflected at its edges to sides that are multiples of 16.
 
     Raises:
-        CompressGANError: more pixels than the format allows.
+        CompressGANError: the photo has more pixels than the format allows.
     """
     height, width = photo.shape[:2]
     assert_size_fits(height, width)
     return np.pad(photo, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="reflect")
-
-
-def _latent_size(height: int, width: int) -> tuple[int, int]:
-    """Returns rows and columns of the latents of a photo."""
-    return -(-height // STRIDE), -(-width // STRIDE)

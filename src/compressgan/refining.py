@@ -1,83 +1,62 @@
-"""Refining latents against the photo that they stand for, before they are written.
+"""Refining the latents of one photo before they are coded.
 
-The encoder guesses the latents in one pass, by what served the photos that it was trained on. A few gradient steps on
-the latents themselves, through the generator and the entropy coder's prior, serve this one (Campos et al., Content
-Adaptive Optimization for Neural Image Compression, arXiv 1906.01223). Decoding stays as it is.
+The encoder computes the latents in one pass, as was best for the photos of its training. A few gradient steps on the
+latents, through the generator and the entropy coder's prior, make them better for this photo (Campos et al., Content
+Adaptive Optimization for Neural Image Compression, arXiv 1906.01223). Decoding stays the same.
 """
 
 from __future__ import annotations
 
 import math
 
-from settings import STRIDE
-
 import numpy as np
-import tensorflow as tf
 
-import losses
-from model import CompressGAN
-from photo import to_float
-from tiling import run_in_tiles
+from compressgan.geometry import STRIDE
+from compressgan.images.pixels import to_float
+from compressgan.images.tiling import run_in_tiles
+from compressgan.runtime import Networks
 
-STEP = 0.04  # the first, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
-STEP_FALL = 1.5  # the i-th of n steps is (1 - i / n)^this of the first: the last ones must be small
-HARM = 1.05  # times the least loss: the first steps, which are long, may do so much, and the last ones mend it
-RATE_WEIGHT = 0.1  # what a bit per pixel counts against the MSE on [-1, 1]: about what keeps the shipped model's rate
-WINDOW, HALO = 48, 4  # sides of what is refined at once, and of what is only looked at around it, latent positions
+STEP = 0.04  # length of the first step, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
+STEP_FALL = 1.5  # step i of n has (1 - i / n)^STEP_FALL of the first length: the last steps must be small
+HARM = 1.05  # factor by which the long first steps may raise the loss before the last steps lower it
+RATE_WEIGHT = 0.1  # weight of a bit per pixel against the MSE on [-1, 1]; it about keeps the shipped model's rate
+WINDOW, HALO = 48, 4  # size of what is refined at once, and of the margin that is only looked at, latent positions
 
 
 class Refiner:
-    """Moves latents to where distortion and rate, of what is decoded from them, are less.
+    """Moves latents to where the distortion and rate of what is decoded from them are lower.
 
     Args:
-        model: in float32, and without instance norm, whose generator would see other statistics in a window than in
-            the whole.
-        steps: of the gradient, 1 or more; how small they become depends on how many there are.
+        networks: without instance norm, because in a window the generator would see other statistics.
+        steps: number of gradient steps, 1 or more. Their lengths depend on their number.
     """
 
-    def __init__(self, model: CompressGAN, steps: int) -> None:
-        self._model = model
+    def __init__(self, networks: Networks, steps: int) -> None:
+        self._networks = networks
         self._steps = steps
-        self._temperature = model.config.final_temperature
 
     def __call__(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
         """Returns better latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8.
 
-        Large photos are done in windows, always the same, so that the memory at hand does not change the file. The
-        generator looks further than `HALO`, so that the loss near a window's borders is not quite that of the whole.
+        Large photos are refined in windows of a fixed size, so that the file does not depend on the memory available.
+        The generator looks further than `HALO`, so the loss near a window's border is not quite that of the whole.
         """
 
         def refined(positions: np.ndarray) -> np.ndarray:
             (top, left), (bottom, right) = positions[0, 0], positions[-1, -1] + 1
             pixels = photo[top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
-            return self._refine(tf.constant(latents[top:bottom, left:right]), tf.constant(to_float(pixels)))
+            return self._refine(latents[top:bottom, left:right], to_float(pixels))
 
         positions = np.moveaxis(np.indices(latents.shape[:2]), 0, -1)
         return run_in_tiles(refined, positions, (1, 1), HALO, WINDOW)
 
-    def _refine(self, latents: tf.Tensor, photo: tf.Tensor) -> np.ndarray:
+    def _refine(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
         best, least = latents, math.inf
         for i in range(self._steps):
-            loss, gradient = self._loss_and_gradient(latents, photo)
+            loss, gradient = self._networks.loss_and_gradient(latents, photo, RATE_WEIGHT)
             if loss < least:
                 best, least = latents, loss
-            scale = tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=(0, 1))) + 1e-12
-            latents -= STEP * (1 - i / self._steps) ** STEP_FALL * gradient / scale
-        # To measure the last step would take half as long as a step: it is trusted unless the one before it did harm.
-        return (latents if loss < HARM * least else best).numpy()
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((None, None, 3))])
-    def _loss_and_gradient(self, latents: tf.Tensor, photo: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(latents)
-            loss, smooth = self._losses(latents, photo)
-        return loss, tape.gradient(smooth, latents)
-
-    def _losses(self, latents: tf.Tensor, photo: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of what would be decoded, and one of the same photo that has a gradient."""
-        model, photos, latents = self._model, photo[tf.newaxis], latents[tf.newaxis]
-        latents = tf.ensure_shape(latents, (1, None, None, model.config.latent_channels))
-        reconstructions = model.generator(model.quantizer(latents, temperature=self._temperature))
-        distortion = losses.distortion(photos, reconstructions)
-        hard, soft = model.code_lengths(latents, self._temperature, tf.size(photo) // 3)
-        return distortion + RATE_WEIGHT * hard, distortion + RATE_WEIGHT * soft
+            scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)
+            latents = latents - np.float32(STEP * (1 - i / self._steps) ** STEP_FALL) * gradient / scale
+        # Measuring the last step would take half as long as a step. It is trusted unless the one before did harm.
+        return latents if loss < HARM * least else best

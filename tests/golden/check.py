@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import numpy as np
 
-from arithmetic_coder import decode, encode
-from bitstream import Bitstream
-from context_model import Prior
+from compressgan.coding.arithmetic_coder import decode, encode
+from compressgan.coding.bitstream import Bitstream
+from compressgan.coding.context_model import Prior
 
 HERE = Path(__file__).resolve().parent
 EXPECTED = "0223a01488c3c0529f6306bf9044fe267dba07e99a5c1820281b6f3c31bfc54f"

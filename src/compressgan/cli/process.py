@@ -1,79 +1,86 @@
-"""The first import of every module: makes `config.py`, which lives beside `src/`, importable, and TensorFlow quiet.
+"""Running a command in a process of its own: threads, logging, signals, one-line errors, exit codes."""
 
-This is the only place that touches `sys.path`.
-"""
+from __future__ import annotations
 
+import importlib
 import logging
 import os
+import signal
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
+from typing import NoReturn
 
-# Have to be set before TensorFlow and NumPy are imported; values that the user has set stay.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# The entropy coder's matrices are small: shared by two threads they take longer, and twice the work.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from config import (
-    ARCHITECTURE,
-    BEFORE_SETTING,
-    CHECKPOINTS_DIR,
-    DATA_DIR,
-    DEFAULT_CHECKPOINT,
-    DEFAULT_EFFORT,
-    EXPERIMENTS_DIR,
-    MAX_EFFORT,
-    MAX_PIXELS,
-    PRECISIONS,
-    PREPROCESS_SIZE,
-    PRESETS,
-    PROJECT_DIR,
-    STRIDE,
-    TENSORBOARD_DIR,
-    VERSION,
-    Config,
-)
-
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
-
-__all__ = [
-    "ARCHITECTURE",
-    "BEFORE_SETTING",
-    "CHECKPOINTS_DIR",
-    "DATA_DIR",
-    "DEFAULT_CHECKPOINT",
-    "DEFAULT_EFFORT",
-    "EXPERIMENTS_DIR",
-    "MAX_EFFORT",
-    "MAX_PIXELS",
-    "PRECISIONS",
-    "PREPROCESS_SIZE",
-    "PRESETS",
-    "PROJECT_DIR",
-    "STRIDE",
-    "TENSORBOARD_DIR",
-    "VERSION",
-    "Config",
-    "load_tensorflow",
-]
+from compressgan.errors import CompressGANError, UsageError, interrupted, logger, os_reason
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow without what it writes to stderr while it starts, which no log level silences on some CPUs.
+def run_command(name: str) -> NoReturn:
+    """Runs the command line `compressgan.cli.NAME` with what the top-level `config.py` decides, and exits as `run`."""
 
-    Command lines call this before they import a module that uses TensorFlow. A failed import shows everything.
-    """
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        except BaseException:
-            messages.seek(0)
-            os.write(stderr, messages.read())
+    def main() -> int:
+        project = importlib.import_module("config").PROJECT
+        return importlib.import_module(f"compressgan.cli.{name}").main(project)
+
+    run(main)
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Runs a command line, and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C. Errors are one line each."""
+    _prepare_process()
+    try:
+        code = main()
+    except UsageError as error:
+        logger.error(error)
+        code = 2
+    except CompressGANError as error:
+        logger.error(error)
+        code = 1
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        code = 130
+    except BrokenPipeError:  # the reader of stdout is gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        logger.error(f"{error.filename}: {os_reason(error)}" if error.filename else error)
+        code = 1
+    except Exception as error:
+        tensorflow = sys.modules.get("tensorflow")
+        if not tensorflow or not isinstance(error, tensorflow.errors.OpError):
             raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        logger.error(f"TensorFlow: {error.message.splitlines()[0]}")
+        code = 1
+    sys.exit(code)
+
+
+def _prepare_process() -> None:
+    # These two must be set before NumPy and TensorFlow are imported. The user's own values stay.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the entropy coder's matrices are too small for two threads
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logger.addHandler(_LineHandler())
+    logger.propagate = False
+    # Both signals run every `finally`, so that no half-written file is left.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise ignored: a background job
+        signal.signal(signal.SIGINT, _interrupt)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end the work
+
+    from compressgan.images.reading import register_heic
+
+    register_heic()
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    interrupted.set()
+    raise KeyboardInterrupt
+
+
+class _LineHandler(logging.Handler):
+    """Writes each message as one line to stderr, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        text = " ".join(record.getMessage().split())
+        tqdm.write(f"{record.levelname.lower()}: {text}", file=sys.stderr)
+        sys.stderr.flush()

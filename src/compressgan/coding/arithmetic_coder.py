@@ -1,6 +1,6 @@
-"""Entropy coding of the quantized latents: symbols <-> bytes on a range coder, with one of three models.
+"""Entropy coding of the quantized latents: symbols <-> bytes by a range coder with one of three models.
 
-context   the trained prior, corrected by what the photo itself shows: the default
+context   the trained prior, adapted to the photo; the default
 order0    adaptive counts per channel
 block     all symbols equally likely
 """
@@ -11,25 +11,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from context_model import ContextModel, Prior
-from order0_model import Order0Model
-from range_coder import Decoder, Encoder
+from compressgan.coding.context_model import ContextModel, Prior
+from compressgan.coding.order0_model import Order0Model
+from compressgan.coding.range_coder import Decoder, Encoder
 
 CODERS = ("context", "order0", "block")  # their numbers in the .bin format
 
 
 def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context") -> tuple[str, bytes]:
-    """Codes symbols (height, width, channels), integers in 0 .. levels - 1.
+    """Encodes symbols (height, width, channels), integers in 0 .. levels - 1.
 
     Args:
-        prior: the context model's.
+        prior: of the context model.
         coder: one of `CODERS`.
 
     Returns:
-        The coder used and the payload; the coder is the one asked for, or "block" where that is smaller.
+        The coder used and the payload. The coder is the one asked for, or "block" if that makes a smaller file.
     """
     payload = _encode(symbols, levels, prior, coder)
-    # Latents that look like none that the prior knows, or like noise, must not cost more than their bound.
+    # Latents unlike any that the prior has seen must not cost more than the bound.
     if coder != "block" and 8 * len(payload) > symbols.size * np.log2(levels):
         block = _encode(symbols, levels, prior, "block")
         if len(block) < len(payload):
@@ -38,10 +38,10 @@ def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context
 
 
 def decode(payload: bytes, shape: tuple[int, int, int], levels: int, prior: Prior, coder: str) -> np.ndarray:
-    """Decodes what `encode` made: returns int32 symbols of the given (height, width, channels).
+    """Decodes a payload that `encode` made, and returns int32 symbols of the given shape (height, width, channels).
 
     Raises:
-        ValueError: the payload cannot be this coder's.
+        ValueError: this coder cannot have made the payload.
     """
     return _model(shape, levels, prior, coder)(Decoder(payload).code, None)
 

@@ -1,4 +1,4 @@
-"""The `.bin` container: a header, the arithmetic coder's payload, a checksum. 17 bytes around the payload.
+"""The `.bin` container: a header, the arithmetic coder's payload and a checksum, 17 bytes around the payload.
 
     offset  size  content
     0       3     "CGN"
@@ -10,24 +10,24 @@
     ..      n     payload
     end-4   4     CRC-32 (zlib's) of everything before it, little-endian
 
-A varint holds 7 bits a byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
-and their product at most 2^28. There is no pickle, no table and no float in the file.
+A varint holds 7 bits per byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
+and their product is at most 2^28. The file holds no pickle, no table and no float.
 
-Version 1's payload holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
+The payload of version 1 holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
 Its bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range
-coder is constriction's, 0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)`, probabilities of 24
-bits. Each call of it is given a matrix of weights, one row a symbol. The coder's number says what the weights are:
+coder is the one of constriction 0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)`, probabilities of
+24 bits. Each call of it gets a matrix of weights, one row per symbol. The coder's number says what the weights are:
 
-    0  context  calls are fronts t = 0 .. w - 1 + 2 (h - 1) + g, g being the last channel's group, of four groups of
-                channels in order; a call's symbols go by channel, then by row from the first r with
-                t - 2 r <= w - 1 + g to the last with 2 r <= t; symbol (r, c, k) has c = t - 2 r - group of k, and where
-                that is outside 0 .. w - 1 the symbol is the middle one with weight 1 and all others 0. Fronts without
-                rows are no calls. `context_model.py` gives the weights: the exp table (`_exp_table`) of the distance to
-                the best score, score = logit * gain + bias; logits come from the checkpoint's prior; bias and gain move
-                after every second call (`_learn`).
-    1  order0   calls are rows, their symbols by column, then channel; weights are 1 + 2 * how often the channel has had
-                the symbol in the rows above
-    2  block    calls are rows as in 1, all weights are 1
+    0  context  One call per front t = 0 .. w - 1 + 2 (h - 1) + g, where g is the last channel's group; there are four
+                groups of channels, in order. A call's symbols are sorted by channel, then by row, from the first r with
+                t - 2 r <= w - 1 + g to the last with 2 r <= t. Symbol (r, c, k) has c = t - 2 r - group of k; where
+                that is outside 0 .. w - 1, the symbol is the middle one, with weight 1, and all others have weight 0.
+                Fronts without rows have no call. `context_model.py` defines the weights: the exp table (`_exp_table`)
+                of the distance to the best score, where score = logit * gain + bias. The logits come from the
+                checkpoint's prior. Bias and gain move after every second call (`_learn`).
+    1  order0   One call per row, its symbols sorted by column, then by channel. A weight is 1 + 2 * the number of times
+                that the channel has had the symbol in the rows above.
+    2  block    One call per row, as in 1. All weights are 1.
 """
 
 from __future__ import annotations
@@ -35,14 +35,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from settings import MAX_PIXELS
-
-from arithmetic_coder import CODERS
-from errors import CompressGANError
+from compressgan.coding.arithmetic_coder import CODERS
+from compressgan.errors import CompressGANError
+from compressgan.geometry import size_fits
 
 MAGIC = b"CGN"
 FORMAT_VERSION = 1
-MAX_SIDE = 2**20 - 1
 
 
 class BitstreamError(CompressGANError):
@@ -51,7 +49,15 @@ class BitstreamError(CompressGANError):
 
 @dataclass(frozen=True)
 class Bitstream:
-    """What a `.bin` file says: sizes in pixels, latent channels, fingerprint (4 bytes), coder, coded symbols."""
+    """The contents of a `.bin` file.
+
+    Attributes:
+        height, width: of the photo, pixels.
+        channels: latent channels.
+        fingerprint: of the model that made the file, 4 bytes.
+        coder: one of `CODERS`.
+        payload: the coded symbols.
+    """
 
     height: int
     width: int
@@ -83,29 +89,25 @@ class Bitstream:
         if len(data) < 15:
             raise BitstreamError("truncated: shorter than a header")
         if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-            raise BitstreamError("truncated or altered: the checksum does not fit")
+            raise BitstreamError("truncated or altered: the checksum is wrong")
         version, coder = data[3] & 15, data[3] >> 4
         if version != FORMAT_VERSION or coder >= len(CODERS):
-            raise BitstreamError(f"written in format {version}.{coder}, which this program does not know")
+            raise BitstreamError(f"written in format {version}.{coder}, which this version cannot read")
         height, offset = _read_varint(data, 9)
         width, offset = _read_varint(data, offset)
-        if not _fits(height, width) or offset > len(data) - 4:
-            raise BitstreamError("altered: the header makes no sense")
+        if not size_fits(height, width) or offset > len(data) - 4:
+            raise BitstreamError("altered: the header is invalid")
         return cls(height, width, data[4], data[5:9], CODERS[coder], data[offset:-4])
 
 
 def assert_size_fits(height: int, width: int) -> None:
-    """Refuses a photo's size that the format cannot hold.
+    """Checks that the format can hold a photo of this size.
 
     Raises:
-        BitstreamError: a side of more than `MAX_SIDE` pixels, or more than `MAX_PIXELS` in all.
+        BitstreamError: it cannot; see `geometry.size_fits`.
     """
-    if not _fits(height, width):
+    if not size_fits(height, width):
         raise BitstreamError(f"a photo of {width} x {height} pixels does not fit the .bin format")
-
-
-def _fits(height: int, width: int) -> bool:
-    return 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS
 
 
 def _varint(value: int) -> bytes:
@@ -124,4 +126,4 @@ def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
         offset += 1
         if byte < 0x80:
             return value, offset
-    raise BitstreamError("altered: the header makes no sense")
+    raise BitstreamError("altered: the header is invalid")

@@ -1,9 +1,9 @@
-"""The entropy coder's context model: the trained prior in exact integers, and what it learns from the photo itself.
+"""The entropy coder's context model: the trained prior in exact integers, adapted to the photo while it is coded.
 
-All sums run over integers, held in floats where that makes them fast: they stay below 2^24 in float32 and 2^53 in
-float64, so that no addition rounds, whatever the order in which a BLAS or a SIMD unit adds. What does round is single
-elementwise float64 operations (+, -, *, /), which IEEE 754 fixes; exp is a table made of integers. Probabilities are
-therefore the same on every machine.
+All sums are sums of integers, stored as floats where that is faster. They stay below 2^24 in float32 and 2^53 in
+float64, so no addition rounds, whatever the order in which a BLAS library or a SIMD unit adds. Only single elementwise
+float64 operations (+, -, *, /) round, as IEEE 754 prescribes. exp is a table made by integer arithmetic. Probabilities
+are therefore the same on every machine.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 STAGES = 4  # groups of channels coded one after another
 ROWS_ABOVE = COLUMNS_ASIDE = 2  # of the window
-PLANES = 2  # what a seen symbol is shown as: its signed rank, and the rank's magnitude
-SCALE = 256  # integer weights stand for weights times this
+PLANES = 2  # inputs per visible symbol: its signed rank, and the rank's magnitude
+SCALE = 256  # integer weights are the real weights times this
 
 _LARGEST_LOGIT = 256.0
-_STEPS_PER_NAT = 64  # of the table that stands for exp
-_PROBABILITY = 2.0**16  # residuals are integers of 1 / this
-_FRONTS_A_LESSON = 2  # learning from several fronts at once is faster
+_STEPS_PER_NAT = 64  # resolution of the exp table
+_PROBABILITY = 2.0**16  # residuals are multiples of 1 / this
+_FRONTS_PER_LESSON = 2  # learning from several fronts at once is faster
 _BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the residuals' sum
 _GAIN_SPEED, _GAIN_DELAY = 8, 100
-_GAIN_RANGE = 4  # the gain stays within 1/4 .. 4
+_GAIN_RANGE = 4  # the gain stays in 1/4 .. 4
 
 
 def _exp_table() -> np.ndarray:
@@ -44,14 +44,13 @@ class Prior(NamedTuple):
     """The trained prior in integers.
 
     Attributes:
-        window: (ROWS_ABOVE + 1, 2 COLUMNS_ASIDE + 1, PLANES, C, C, hidden) int32 from the planes of a seen symbol, by
-            its row, column and channel and by the channel that sees it, to the hidden units of the latter.
+        window: (ROWS_ABOVE + 1, 2 COLUMNS_ASIDE + 1, PLANES, C, C, hidden) int32, from the planes of a visible symbol
+            to hidden units: by its row and column, the plane, its channel, and the channel that sees it.
         hidden_bias: (C, hidden) int32.
         output: (C, hidden, L) int32.
         output_bias: (C, L) int32.
 
-    Weights and `hidden_bias` stand for themselves times SCALE, `output_bias` times SCALE^2; all lie within -128 .. 128
-    before scaling.
+    The weights and `hidden_bias` are scaled by SCALE, `output_bias` by SCALE^2. Unscaled, all lie in -128 .. 128.
     """
 
     window: np.ndarray
@@ -61,20 +60,20 @@ class Prior(NamedTuple):
 
     @classmethod
     def blank(cls, channels: int, levels: int) -> Prior:
-        """Returns the prior that knows nothing: all symbols equally likely."""
+        """Returns a prior for which all symbols are equally likely."""
         window = (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, 1)
         return cls(*(np.zeros(s, np.int32) for s in (window, (channels, 1), (channels, 1, levels), (channels, levels))))
 
 
 def stages(channels: int) -> np.ndarray:
-    """Returns each channel's group, (C,) int in 0 .. STAGES - 1, in rising order."""
+    """Returns each channel's group, (C,) int in 0 .. STAGES - 1, in ascending order."""
     return np.arange(channels) * STAGES // channels
 
 
 def delays(channels: int) -> np.ndarray:
-    """Returns by how many fronts a symbol of the window lies earlier: (rows, columns, C seen, C seeing) int.
+    """Returns how many fronts earlier each symbol of the window is coded: (rows, columns, C seen, C seeing) int.
 
-    The symbol itself lies in the middle of the last row. What is not earlier, 0 or less, cannot be seen.
+    The symbol being coded is in the middle of the last row. A symbol with a delay of 0 or less is not visible.
     """
     rows = np.arange(-ROWS_ABOVE, 1)[:, np.newaxis, np.newaxis, np.newaxis]
     columns = np.arange(-COLUMNS_ASIDE, COLUMNS_ASIDE + 1)[:, np.newaxis, np.newaxis]
@@ -83,12 +82,12 @@ def delays(channels: int) -> np.ndarray:
 
 
 class ContextModel:
-    """Predicts symbols front by front from the prior, and corrects each channel's bias and gain by what came.
+    """Predicts symbols front by front from the prior, and adapts each channel's bias and gain to the symbols coded.
 
-    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. What a row holds is kept by c + g, its
-    own time, so that a view of memory with one stride less than the true one has a front's symbols in a column, and
-    what they see beside it: three matrix products, one for each row of the window. Places of a front outside the photo
-    hold the middle symbol and are coded as certain, which costs nothing.
+    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. Rows are stored by c + g, their own
+    time. A view of this memory with a shorter row stride then has the symbols of a front in one column, and what they
+    see beside it, so that three matrix products, one per row of the window, serve a whole front. Places of a front
+    outside the photo hold the middle symbol and are coded as certain, which costs nothing.
 
     Args:
         shape: (height, width, channels) of the latents.
@@ -128,8 +127,8 @@ class ContextModel:
         """Codes all symbols.
 
         Args:
-            coder: is given weights (n, L) float64 and symbols (n,) int32, and returns the symbols.
-            symbols: (height, width, channels) integers in 0 .. L - 1, or None where the coder finds them.
+            coder: takes weights (n, L) float64 and symbols (n,) int32, and returns the symbols.
+            symbols: (height, width, channels) integers in 0 .. L - 1, or None if the coder decodes them.
 
         Returns:
             The symbols, (height, width, channels) int32.
@@ -139,10 +138,10 @@ class ContextModel:
             for channel, time in enumerate(self._group):
                 by_time[:, time : time + self._width, channel] = symbols[:, :, channel]
         by_front = _by_front(by_time)
-        lesson = []  # what the last fronts were predicted to be and were
+        lesson = []  # predictions and symbols of the last fronts
         for front in range(self._times + 2 * (self._height - 1)):
             first, end = max(0, (front - self._times) // 2 + 1), min(self._height, front // 2 + 1)
-            if first >= end:  # in a photo one latent wide every other front may be empty
+            if first >= end:  # if the latents are one column wide, every other front may be empty
                 continue
             outside = self._outside[:, front - 2 * np.arange(first, end)]
             logits = self._logits(front, first, end)
@@ -155,13 +154,13 @@ class ContextModel:
             by_front[first:end, front] = here.T
             self._remember(front, first, here)
             lesson.append((logits, weights, here, outside))
-            if len(lesson) == _FRONTS_A_LESSON:
+            if len(lesson) == _FRONTS_PER_LESSON:
                 self._learn(*(np.concatenate(parts, axis=-1) for parts in zip(*lesson, strict=True)))
                 lesson.clear()
         return np.stack([by_time[:, t : t + self._width, k] for k, t in enumerate(self._group)], axis=-1)
 
     def _logits(self, front: int, first: int, end: int) -> np.ndarray:
-        """Returns the prior's logits in nats without their bias, (L, C, rows) float64, multiples of 1 / SCALE^2."""
+        """Returns the prior's logits without their bias, (L, C, rows) float64, nats, multiples of 1 / SCALE^2."""
         now = front + self._now
         hidden = self._hidden_bias
         for above, longest, matrix in self._window:
@@ -170,7 +169,7 @@ class ContextModel:
             hidden = hidden + matrix @ seen.T
         hidden = np.maximum(hidden, 0).reshape(self._output.shape[0], -1, end - first)
         logits = (self._output @ hidden).swapaxes(0, 1) * (1.0 / SCALE**2)
-        # Keeps the sums of `_learn` exact even where a prior is absurd.
+        # Keeps the sums of `_learn` exact even if a prior is absurd.
         return np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
 
     def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
@@ -181,7 +180,7 @@ class ContextModel:
         planes[:, channels:] = np.abs(rank)
 
     def _learn(self, logits: np.ndarray, weights: np.ndarray, symbols: np.ndarray, outside: np.ndarray) -> None:
-        """Moves each channel's bias and gain along the gradient of the code length, by a falling step."""
+        """Moves each channel's bias and gain along the gradient of the code length, by decreasing steps."""
         expected = np.floor(weights * (_PROBABILITY / weights.sum(axis=0)))
         residual = (self._ranks == symbols) * _PROBABILITY - expected
         self._seen += (outside.shape[1] - outside.sum(axis=1))[:, np.newaxis]
@@ -195,7 +194,7 @@ class ContextModel:
 def _by_front(by_time: np.ndarray) -> np.ndarray:
     """Returns a view v of an array (rows, times, n) with v[r, t] = by_time[r, t - 2 r].
 
-    What lies outside the array must not be touched.
+    Elements outside the array must not be touched.
     """
     rows, times, n = by_time.shape
     row, time, one = by_time.strides
@@ -203,7 +202,7 @@ def _by_front(by_time: np.ndarray) -> np.ndarray:
 
 
 def _by_delay(weights: np.ndarray, delay: np.ndarray) -> np.ndarray:
-    """Sorts one row of the window by time: (C seeing * hidden, longest delay * planes * C seen), the oldest first."""
+    """Sorts one row of the window by time: (C seeing * hidden, longest delay * planes * C seen), oldest first."""
     planes, _, channels, hidden = weights.shape[1:]
     longest = int(delay.max())
     matrix = np.zeros((channels, hidden, longest, planes, channels))

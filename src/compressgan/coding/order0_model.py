@@ -1,4 +1,4 @@
-"""Models without context: integer counts of each symbol per channel. Baselines, and what noise is coded with."""
+"""Models without context: integer counts of each symbol per channel. They are baselines, and serve for noise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 
 class Order0Model:
-    """Predicts a row of symbols at a time from how often each has come in its channel.
+    """Predicts one row of symbols at a time from how often each symbol has occurred in its channel.
 
     Args:
         shape: (height, width, channels) of the latents.
         levels: number of symbols L.
-        increment: added to a symbol's count, which starts at 1. 2 is the Krichevsky-Trofimov estimator, doubled. With 0
-            all symbols stay equally likely: on a range coder a photo becomes one number in base L.
+        increment: added to a symbol's count, which starts at 1. 2 is the Krichevsky-Trofimov estimator, doubled. With
+            0, all symbols stay equally likely, so that the range coder writes a photo as one number in base L.
     """
 
     def __init__(self, shape: tuple[int, int, int], levels: int, increment: int) -> None:

@@ -1,7 +1,7 @@
-"""constriction's range coder (Bamler, arXiv 2201.01741) behind one call for both directions, with tight ends.
+"""The range coder of constriction (Bamler, arXiv 2201.01741) with one interface for both directions and tight ends.
 
-Both classes have `code(weights, symbols)`: `weights` (n, L) float64 are the symbols' probabilities times any constant,
-the result (n,) int32 are the symbols. The encoder is given them; the decoder finds them and ignores the argument.
+Both classes have `code(weights, symbols)`. `weights` (n, L) float64 are the probabilities times any constant. The
+result (n,) int32 are the symbols: the encoder's argument, or what the decoder decodes, which ignores the argument.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Encoder:
         return symbols
 
     def payload(self) -> bytes:
-        """Returns the fewest bytes that decode to the symbols, where bytes after the end count as zeros."""
+        """Returns the fewest bytes that decode to the symbols; bytes after the end count as zeros."""
         words, (low, width) = self._encoder.pos()
         bits = words * _WORD_BITS + _STATE_BITS
         sealed = self._encoder.get_compressed().astype(">u4").tobytes()
@@ -51,7 +51,7 @@ class Decoder:
         """Returns the next symbols (n,) int32.
 
         Raises:
-            ValueError: the payload is none that an encoder writes.
+            ValueError: no encoder writes such a payload.
         """
         try:
             return self._decoder.decode(_CATEGORICAL, weights)

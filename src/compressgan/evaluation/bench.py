@@ -1,4 +1,4 @@
-"""Measuring codecs on photos: each file is made once, and a codec that fails on a photo does not end the run."""
+"""Measuring codecs on photos. Each file is made once, and a codec that fails on a photo does not end the run."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errors import warn
-from metrics import ms_ssim, psnr, ssimulacra2
-from other_codecs import ComparedCodec
+from compressgan.errors import logger
+from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2
+from compressgan.evaluation.other_codecs import ComparedCodec
 
 OURS = "CompressGAN"
 SHOWN = 6  # photos on the sheet of crops
-_MEASURING = min(4, os.cpu_count() or 1)  # photos at once: SSIMULACRA2 may take a gigabyte for one
+_MEASURING = min(4, os.cpu_count() or 1)  # photos at once; SSIMULACRA2 may take a gigabyte for one
 
 
 @dataclass(frozen=True)
 class Result:
-    """One photo by one codec at one setting. Unknown figures are NaN."""
+    """Figures of one photo by one codec at one setting. Unknown ones are NaN."""
 
     codec: str
-    setting: int | None  # None: the model has none
+    setting: int | None  # None for the model, which has no settings
     photo: str
     width: int  # pixels
     height: int  # pixels
     bytes: int  # of the whole file
     bpp: float  # bits per pixel
     psnr: float  # dB, on 8-bit RGB
+    ssim: float
     ms_ssim: float
     ssimulacra2: float
-    vgg19_distance: float  # RMSE of features at block2_pool; known where weights were given
+    vgg19_distance: float  # RMSE of features at block2_pool; known if weights were given
     encode_seconds: float
     decode_seconds: float
 
@@ -44,11 +45,11 @@ Distance = Callable[[np.ndarray, np.ndarray], float]  # of two photos (H, W, 3) 
 
 
 class CodecFailed(Exception):  # noqa: N818, always caught
-    """A codec cannot do a photo."""
+    """A codec failed on a photo."""
 
 
 class Bench:
-    """Photos in memory, and every file that a codec has made of them, so that none is made twice."""
+    """Photos in memory, and every file that a codec has made of them."""
 
     def __init__(self, photos: dict[str, np.ndarray]) -> None:
         self.photos = photos
@@ -91,14 +92,14 @@ class Bench:
             raise CodecFailed
         try:
             yield
-        except Exception as error:  # Codecs raise many kinds; whichever it is, the others go on.
+        except Exception as error:  # codecs raise many kinds
             reason = " ".join(str(error).split()) or type(error).__name__
             self.failures[codec.name, name] = (setting, reason)
-            warn(f"{codec.name}: {name}: {reason}; left out")
+            logger.warning("%s: %s: %s; skipped", codec.name, name, reason)
             raise CodecFailed from None
 
     def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:
-        """Returns the mean rate over the photos that the codec can do; NaN if it can do none."""
+        """Returns the mean rate over the photos on which the codec does not fail; NaN if there are none."""
         rates = []
         for name, photo in self.photos.items():
             with suppress(CodecFailed):
@@ -107,7 +108,7 @@ class Bench:
         return float(np.mean(rates)) if rates else math.nan
 
     def measure(self, codec: ComparedCodec, setting: int | None, vgg19: Distance | None) -> list[Result]:
-        """Returns all figures of the photos that the codec can do; a photo that cannot be measured counts as failed."""
+        """Returns all figures of the photos on which neither the codec nor the measuring fails."""
         decoded = {}
         for name in self.photos:
             with suppress(CodecFailed):
@@ -117,7 +118,7 @@ class Bench:
             with suppress(CodecFailed), self._failing(codec, setting, name):
                 return self._result(codec, setting, name, *decoded[name], vgg19)
 
-        # Apart from the decoding, whose time would suffer.
+        # Not while decoding, which is timed.
         with ThreadPoolExecutor(_MEASURING) as pool:
             return [found for found in pool.map(result, decoded) if found]
 
@@ -142,6 +143,7 @@ class Bench:
             bytes=len(data),
             bpp=8 * len(data) / (height * width),
             psnr=psnr(photo, decoded),
+            ssim=ssim(photo, decoded),
             ms_ssim=ms_ssim(photo, decoded),
             ssimulacra2=ssimulacra2(photo, decoded),
             vgg19_distance=vgg19(photo, decoded) if vgg19 else math.nan,
@@ -151,9 +153,9 @@ class Bench:
 
 
 def first_reaching(settings: Sequence[int], size: Callable[[int], float], target: float) -> int:
-    """Returns the position of the first setting whose size is at least the target; the last if none is.
+    """Returns the position of the first setting whose size is at least the target, or the last position.
 
-    Sizes are taken to grow along the settings, so that few are tried.
+    Sizes must grow along the settings, so that a bisection finds it.
     """
     low, high = 0, len(settings) - 1
     while low < high:
@@ -166,12 +168,12 @@ def first_reaching(settings: Sequence[int], size: Callable[[int], float], target
 
 
 def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> list[int]:
-    """Returns the codec's settings whose mean rates on the bench's photos enclose each of the rates, bits per pixel."""
+    """Returns the codec's settings whose mean rates on the bench's photos bracket each of the rates, bits per pixel."""
     positions = set()
     for rate in rates:
         above = first_reaching(codec.settings, lambda setting: bench.mean_bpp(codec, setting), rate)
         positions |= {max(0, above - 1), above}
-    # Where even the smallest files are larger than asked for, the next setting says nothing new.
+    # If even the smallest files are larger than all rates, one setting is enough.
     if bench.mean_bpp(codec, codec.settings[0]) >= max(rates):
         positions = {0}
     return [codec.settings[position] for position in sorted(positions)]
@@ -180,7 +182,7 @@ def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> 
 def at_equal_bytes(
     bench: Bench, ours: ComparedCodec, codecs: list[ComparedCodec]
 ) -> list[list[tuple[str, np.ndarray]]]:
-    """Returns pictures to look at: for some photos the original, ours, and each codec's nearest size not below ours."""
+    """Returns pictures to compare: for some photos the original, ours, and each codec's next larger size."""
     names = [name for name in bench.photos if (ours.name, name) not in bench.failures]
     rows = []
     for name in names[:: max(1, len(names) // SHOWN)][:SHOWN]:

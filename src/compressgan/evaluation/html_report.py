@@ -1,4 +1,4 @@
-"""One self-contained HTML page for a compression call: a table to sort, and a before/after slider for each photo."""
+"""One self-contained HTML page for a compression call: a sortable table, and a before/after slider for each photo."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from files import replacing
-from metrics import Figures, known, mean_line
+from compressgan.evaluation.metrics import Figures, known, mean_line
+from compressgan.images.files import replacing
 
 REPORT = "report.html"
 MAX_SIDE = 2048  # pixels of a picture in the page
@@ -32,7 +32,7 @@ _COLUMNS = (  # heading, field of Figures, format
 
 
 class HtmlReport:
-    """Collects photos as small pictures, and writes the page."""
+    """Collects photos as small pictures, then writes the page."""
 
     def __init__(self) -> None:
         self._rows: list[Figures] = []

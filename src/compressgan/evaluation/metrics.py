@@ -1,4 +1,4 @@
-"""Measures of a reconstruction, all on 8-bit photos and on the bytes of the whole `.bin` file."""
+"""Metrics of a reconstruction, all on 8-bit photos and on the bytes of the whole `.bin` file."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
-from ssimulacra2 import compute_ssimulacra2
+from skimage.metrics import mean_squared_error, structural_similarity
+from skimage.transform import downscale_local_mean
 
 if TYPE_CHECKING:
-    from codec import Codec
+    from compressgan.codec import Codec
 
-MS_SSIM_MIN_SIDE = 161  # five scales with an 11-pixel window: (161 + 15) // 16 = 11
-SSIMULACRA2_MIN_SIDE = 8  # below, it has no scale to work on
+SSIM_MIN_SIDE = 11  # pixels, its window
+MS_SSIM_MIN_SIDE = 161  # pixels: the fifth scale then has (161 + 15) // 16 = 11
+SSIMULACRA2_MIN_SIDE = 8  # pixels
 SSIMULACRA2_MAX_PIXELS = 2**21  # above, it would need more than a gigabyte
 
-_STRIP = 256  # rows whose squared error is taken at once
-_one_at_a_time = threading.Lock()  # MS-SSIM takes 30 times the memory of a photo
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from the finest scale to the coarsest
+_STRIP = 256  # rows whose squared error is computed at once
+_one_at_a_time = threading.Lock()  # SSIM and MS-SSIM take many times the memory of a photo
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one photo. Unknown figures are NaN."""
+    """Figures of one photo. Unknown ones are NaN."""
 
-    file: str  # as found under the input folder
+    file: str  # path under the input folder
     width: int  # pixels
     height: int  # pixels
-    original_bytes: float  # of the file that the photo came in
+    original_bytes: float  # of the photo's original file
     bytes: int  # of the whole .bin file
     ratio: float  # original_bytes / bytes
     bpp: float  # bits per pixel of the whole .bin file
-    bound_bpp: float  # the most that the latents could need without entropy coding, bits per pixel
+    bound_bpp: float  # bits per pixel that the latents would need without entropy coding
     psnr: float  # dB, on 8-bit RGB
     ms_ssim: float  # NaN for photos too small for it
-    ssimulacra2: float  # only where asked for, since it takes longer than the codec; 100 is the original
+    ssimulacra2: float  # 100 for the original; only on request, because it takes longer than the codec
 
     def __str__(self) -> str:
         similarity = "".join(
@@ -79,18 +81,18 @@ def compare(
 
 
 def mean(rows: list, name: str) -> float:
-    """Returns the mean of one figure over the photos where it is known and finite; NaN where that is none."""
+    """Returns the mean of one figure over the photos for which it is known and finite; NaN if there are none."""
     values = [value for row in rows if math.isfinite(value := getattr(row, name))]
     return float(np.mean(values)) if values else math.nan
 
 
 def known(value: float | str) -> float | str | None:
-    """Returns a figure as a table holds it: None where it is not known or infinite."""
+    """Returns a figure as tables hold it: None if it is unknown or infinite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def mean_line(rows: list[Figures]) -> str:
-    """Returns the mean figures of several photos as a person reads them."""
+    """Returns the mean figures of several photos as a line for people."""
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):
         count = sum(math.isfinite(getattr(row, name)) for row in rows)
@@ -103,37 +105,71 @@ def mean_line(rows: list[Figures]) -> str:
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB over all channels of two (H, W, 3) uint8 photos; inf when they are equal."""
-    total = 0
+    """Peak signal-to-noise ratio in dB over all channels of two (H, W, 3) uint8 photos; inf if they are equal."""
+    total = 0.0
     for top in range(0, x.shape[0], _STRIP):
-        difference = x[top : top + _STRIP].astype(np.int32) - y[top : top + _STRIP]
-        total += int(np.sum(np.square(difference), dtype=np.int64))
+        rows = slice(top, top + _STRIP)
+        total += mean_squared_error(x[rows], y[rows]) * x[rows].size
     return 10 * math.log10(255.0**2 * x.size / total) if total else math.inf
+
+
+def ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Structural similarity (Wang et al. 2004) of two (H, W, 3) uint8 photos, mean over RGB.
+
+    NaN if a side is below `SSIM_MIN_SIDE` pixels, the size of its window.
+    """
+    if min(x.shape[:2]) < SSIM_MIN_SIDE:
+        return math.nan
+    with _one_at_a_time:
+        return float(np.mean([_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
 
 
 def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
     """Multiscale structural similarity (Wang et al. 2003) of two (H, W, 3) uint8 photos, mean over RGB.
 
-    NaN when a side is under `MS_SSIM_MIN_SIDE` pixels, where the five scales are not defined.
+    NaN if a side is below `MS_SSIM_MIN_SIDE` pixels, where the five scales are not defined.
     """
     if min(x.shape[:2]) < MS_SSIM_MIN_SIDE:
         return math.nan
-    # A channel at a time, since large photos would need gigabytes otherwise.
     with _one_at_a_time:
-        channels = [_ms_ssim(x[np.newaxis, ..., i, np.newaxis], y[np.newaxis, ..., i, np.newaxis]) for i in range(3)]
-    return float(np.mean(channels))
+        return float(np.mean([_ms_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
 
 
-@tf.function(input_signature=[tf.TensorSpec((1, None, None, 1), tf.uint8)] * 2)
-def _ms_ssim(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    return tf.image.ssim_multiscale(x, y, 255)
+def _ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """MS-SSIM of one channel, (H, W) float32: contrast at the finer scales, contrast and luminance at the coarsest."""
+    similarity = 1.0
+    for scale, weight in enumerate(_SCALE_WEIGHTS, start=1):
+        last = scale == len(_SCALE_WEIGHTS)
+        # With so large a K1, SSIM's luminance factor is 1, and its contrast factor remains.
+        similarity *= max(0.0, _ssim(x, y) if last else _ssim(x, y, K1=1e6)) ** weight
+        if not last:
+            x, y = _halved(x), _halved(y)
+    return similarity
+
+
+def _ssim(x: np.ndarray, y: np.ndarray, **options: float) -> float:
+    """SSIM of one channel as in the papers: an 11 x 11 Gaussian window, which stays inside the picture."""
+    return structural_similarity(
+        x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, **options
+    )
+
+
+def _halved(x: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; an odd last row or column counts twice."""
+    even = np.pad(x, [(0, side % 2) for side in x.shape], mode="symmetric")
+    return downscale_local_mean(even, (2, 2)).astype(np.float32)
 
 
 def ssimulacra2(x: np.ndarray, y: np.ndarray) -> float:
-    """SSIMULACRA2 (Sneyers 2023) of two (H, W, 3) uint8 photos: 100 for equal ones, 30 low quality, below 0 awful.
+    """SSIMULACRA2 (Sneyers 2023) of two (H, W, 3) uint8 photos: 100 if they are equal, 30 for low quality, or below 0.
 
-    NaN for a side of less than `SSIMULACRA2_MIN_SIDE` pixels, and for more than `SSIMULACRA2_MAX_PIXELS` in all.
+    NaN if a side is below `SSIMULACRA2_MIN_SIDE` pixels, or if there are more than `SSIMULACRA2_MAX_PIXELS`.
+
+    Raises:
+        ImportError: the package ssimulacra2, an extra, is not installed.
     """
+    from ssimulacra2 import compute_ssimulacra2
+
     if min(x.shape[:2]) < SSIMULACRA2_MIN_SIDE or x.shape[0] * x.shape[1] > SSIMULACRA2_MAX_PIXELS:
         return math.nan
     files = [io.BytesIO(), io.BytesIO()]

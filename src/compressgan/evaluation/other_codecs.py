@@ -1,4 +1,4 @@
-"""The codecs people use, to measure against: JPEG, JPEG 2000, WebP, AVIF, HEIC by Pillow, HEVC and VVC by ffmpeg."""
+"""Codecs to compare with: JPEG, JPEG 2000, WebP, AVIF and HEIC by Pillow, HEVC and VVC by ffmpeg."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
-from photo import HAS_HEIC
+from compressgan.images.reading import has_heic
 
 
 @dataclass(frozen=True)
 class ComparedCodec:
-    """A codec that is set by one number, which makes its files larger as it moves along `settings`.
+    """A codec with one setting, a number. Files grow along `settings`.
 
-    `encode` takes a photo (H, W, 3) uint8 and a setting, and gives the bytes of a whole file; `decode` takes these and
-    gives the photo, which may have grown by a row and a column. Both raise what the library beneath raises.
+    `encode` takes a photo (H, W, 3) uint8 and a setting, and returns the bytes of a whole file. `decode` takes these
+    bytes and returns the photo, which may have grown by a row and a column. Both raise whatever their library raises.
     """
 
     name: str
@@ -30,7 +30,7 @@ class ComparedCodec:
 
 
 def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
-    """Returns the codecs that this machine has, and what is absent, each with what would bring it."""
+    """Returns the codecs on this machine, and the missing ones, each with what would provide it."""
     codecs = [
         _by_pillow("JPEG", range(1, 96), lambda quality: {"format": "JPEG", "quality": quality, "optimize": True}),
         _by_pillow("JPEG 2000", range(10, 4000), _jpeg2000_options),
@@ -42,8 +42,8 @@ def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
             _by_pillow("AVIF", range(101), lambda quality: {"format": "AVIF", "quality": quality, "speed": 4})
         )
     else:
-        absent.append("AVIF (a Pillow that has it)")
-    if HAS_HEIC:
+        absent.append("AVIF (a Pillow built with it)")
+    if has_heic():
         codecs.append(_by_pillow("HEIC", range(101), lambda quality: {"format": "HEIF", "quality": quality}))
     else:
         absent.append("HEIC (pip install pillow-heif)")
@@ -73,17 +73,17 @@ def _by_pillow(name: str, settings: Sequence[int], options: Callable[[int], dict
 
 
 def _jpeg2000_options(millibits: int) -> dict:
-    """The setting is the rate wanted, in thousandths of a bit per pixel; Pillow wants the ratio to 24 bits."""
+    """The setting is the rate in thousandths of a bit per pixel. Pillow wants the ratio to 24 bits per pixel."""
     options = {"format": "JPEG2000", "quality_mode": "rates", "quality_layers": [24_000 / millibits]}
-    # Without the colour transform, Pillow's default, it would be 1.7 dB worse; the container would add 85 bytes.
+    # Pillow's default, no colour transform, is 1.7 dB worse. The container would add 85 bytes.
     return {**options, "irreversible": True, "mct": 1, "no_jp2": True}
 
 
 def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int]) -> ComparedCodec:
-    """One intra frame in 4:2:0, at a constant quantizer; its raw stream holds the size, and no container."""
+    """One intra frame in 4:2:0 with a constant quantizer, as a raw stream without a container."""
 
     def encode(photo: np.ndarray, setting: int) -> bytes:
-        # 4:2:0 needs even sides; `Bench` cuts what comes back to the size.
+        # 4:2:0 needs even sides. `Bench` crops the decoded photo.
         photo = np.pad(photo, ((0, photo.shape[0] % 2), (0, photo.shape[1] % 2), (0, 0)), mode="edge")
         height, width = photo.shape[:2]
         source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "-")
@@ -94,7 +94,7 @@ def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int])
         return _ffmpeg(*source, *wanted, "-f", container, "-", stdin=photo.tobytes())
 
     def decode(data: bytes) -> np.ndarray:
-        # PNG tells the size, which raw frames would not.
+        # PNG holds the size; raw frames do not.
         with tempfile.TemporaryDirectory() as folder:
             stream = Path(folder) / f"stream.{container}"
             stream.write_bytes(data)
@@ -109,7 +109,7 @@ def _ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:
     """Runs ffmpeg and returns its output.
 
     Raises:
-        ValueError: it failed; the message is the last line that it said.
+        ValueError: it failed; the message is the last line of its output.
     """
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=600)

@@ -1,41 +1,36 @@
-"""Plots of what was measured."""
+"""Plots of results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-matplotlib.use("Agg")  # files only, also where there is a screen
-
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-
-from files import replacing
-from photo import write_picture
-from tables import FIGURES, label
+from compressgan.evaluation.tables import FIGURES, label
+from compressgan.images.files import replacing
+from compressgan.images.writing import write_picture
 
 METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
-CROP = 256  # pixels a side of a picture on the sheet
+CROP = 256  # pixels per side of a picture on the sheet
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG and closes it.
+    """Writes a figure as PNG.
 
     Raises:
         CompressGANError: the file cannot be written.
     """
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, bbox_inches="tight")
-    plt.close(figure)
 
 
 def write_rate_distortion(path: Path, means: list[dict]) -> None:
-    """Draws each metric's mean over the rate, a line a codec; metrics that nobody has are left out."""
+    """Draws the mean of each metric over the rate, one line per codec, without metrics that no codec has."""
     metrics = [name for name in METRICS if any(row[name] is not None for row in means)]
-    figure, axes = plt.subplots(1, len(metrics), figsize=(5.5 * len(metrics), 4.5), squeeze=False)
+    figure = Figure(figsize=(5.5 * len(metrics), 4.5))
+    axes = figure.subplots(1, len(metrics), squeeze=False)
     for axis, metric in zip(axes[0], metrics, strict=True):
         for codec in dict.fromkeys(row["codec"] for row in means):
             points = [(row["bpp"], row[metric]) for row in means if row["codec"] == codec and row[metric] is not None]
@@ -51,7 +46,7 @@ def write_rate_distortion(path: Path, means: list[dict]) -> None:
 
 
 def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
-    """Writes a sheet of the middles of photos, (H, W, 3) uint8 with a caption each, a row a photo, pixel by pixel.
+    """Writes a sheet of the middle parts of photos, (H, W, 3) uint8 with a caption each, one row per photo.
 
     Raises:
         CompressGANError: the file cannot be written.
@@ -69,15 +64,16 @@ def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
 
 
 def write_bars(path: Path, rows: list[dict], title: str) -> None:
-    """Draws each figure of `rows` as bars, one a row, named by its `row`."""
+    """Draws each figure of `rows` as bars, one per row, labelled by its `row`."""
     metrics = [name for name in FIGURES if all(row.get(name) is not None for row in rows)]
-    figure, axes = plt.subplots(1, len(metrics), figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5), squeeze=False)
+    figure = Figure(figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5))
+    axes = figure.subplots(1, len(metrics), squeeze=False)
     names = [row["row"] for row in rows][::-1]
     for axis, metric in zip(axes[0], metrics, strict=True):
         values = [row[metric] for row in rows][::-1]
         digits = FIGURES[metric][1]
         axis.bar_label(axis.barh(names, values, color="#5588bb"), [f"{value:{digits}}" for value in values], padding=3)
-        # Files are compared with nothing; decibels and similarities with each other, from near the least.
+        # Bars of sizes start at 0; bars of decibels and similarities a little below the lowest.
         least = 0.0 if metric in ("bytes", "bpp", "bound_bpp") else min(values) - 0.5 * (max(values) - min(values))
         axis.set_xlim(least, max(values) + 0.35 * (max(values) - least or 1))
         axis.set_xlabel(label(metric))

@@ -1,4 +1,4 @@
-"""What a compression call leaves beside the `.bin` files: comparison pictures and the tables of figures."""
+"""Comparison pictures and tables of figures, which a compression call writes beside the `.bin` files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from errors import warn
-from files import write_csv, write_json
-from metrics import Figures, known, mean
-from photo import write_picture
+from compressgan.errors import logger
+from compressgan.evaluation.metrics import Figures, known, mean
+from compressgan.images.files import write_csv, write_json
+from compressgan.images.writing import write_picture
 
-SUMMARY = "summary"  # stem of the tables of figures
+SUMMARY = "summary"  # file name of the tables, without extension
 
 
 def write_summary(folder: Path, rows: list[Figures]) -> None:
-    """Writes the figures as `summary.csv`, a line a photo, and as `summary.json` with their means.
+    """Writes the figures as `summary.csv`, one line per photo, and as `summary.json` with their means.
 
-    What is not known is an empty cell or null.
+    Unknown figures are empty cells or null.
 
     Raises:
         CompressGANError: a file cannot be written.
@@ -33,7 +33,7 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
 
 
 def read_summary(folder: Path) -> dict[str, Figures]:
-    """Returns the figures that an earlier call wrote into `summary.json`, by file; none if it is not there."""
+    """Returns the figures that an earlier call wrote to `summary.json`, by file."""
     path = folder / f"{SUMMARY}.json"
     try:
         table = json.loads(path.read_text(encoding="utf-8"))["photos"]
@@ -41,7 +41,7 @@ def read_summary(folder: Path) -> dict[str, Figures]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        warn(f"{path}: not a summary of photos; its figures are left out")
+        logger.warning("%s: not a summary of photos; ignored", path)
         return {}
     return {row.file: row for row in rows}
 
@@ -59,7 +59,7 @@ def write_comparison(path: Path, photo: np.ndarray, reconstruction: np.ndarray, 
     )
     size = max(10, min(width // 24, 28))
     font = ImageFont.load_default(size)
-    # Captions of tiny photos need more room than the photos.
+    # The captions of tiny photos need more room than the photos.
     column = max(width, *(int(font.getlength(caption)) + size for caption in captions))
     canvas = Image.new("RGB", (2 * column, height + 2 * size), "white")
     draw = ImageDraw.Draw(canvas)

@@ -1,4 +1,4 @@
-"""What `evaluate.py` found: the means, results.json as results.schema.json describes it, results.csv."""
+"""Results of an evaluation: means, results.json (described by results.schema.json) and results.csv."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import OURS, Bench, Result
-from files import write_csv, write_json
-from metrics import known, mean
+from compressgan.evaluation.bench import OURS, Bench, Result
+from compressgan.evaluation.metrics import known, mean
+from compressgan.images.files import write_csv, write_json
 
-MEANS = ("bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
+MEANS = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
 
 
 def means(results: list[Result]) -> list[dict]:
-    """Returns the mean of each figure for every codec and setting, by rising rate.
+    """Returns the mean of each figure for every codec and setting, by ascending rate.
 
-    Only photos that all of them could do count, and of those the ones that have the figure.
+    Only photos on which none of them failed count, and of those only the ones that have the figure.
     """
     table = []
     kinds = list(dict.fromkeys((result.codec, result.setting) for result in results))

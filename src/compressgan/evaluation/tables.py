@@ -1,13 +1,14 @@
-"""How figures are named and rounded for people, in tables and plots."""
+"""Names and formats of figures in tables and plots."""
 
 from __future__ import annotations
 
 FIGURES = {  # name: label, format
     "photos": ("photos", "d"),
-    "bytes": ("bytes a photo", ",.0f"),
+    "bytes": ("bytes per photo", ",.0f"),
     "bpp": ("bits per pixel", ".4f"),
     "bound_bpp": ("bound, bits per pixel", ".4f"),
     "psnr": ("PSNR, dB", ".2f"),
+    "ssim": ("SSIM", ".4f"),
     "ms_ssim": ("MS-SSIM", ".4f"),
     "ssimulacra2": ("SSIMULACRA2", ".1f"),
     "vgg19_distance": ("VGG19 distance", ".3f"),
@@ -17,12 +18,12 @@ FIGURES = {  # name: label, format
 
 
 def label(name: str) -> str:
-    """Returns what a figure is called."""
+    """Returns the name of a figure for people."""
     return FIGURES[name][0]
 
 
 def print_table(rows: list[dict]) -> None:
-    """Prints rows as a Markdown table: what names them first, then the figures that any of them has."""
+    """Prints rows as a Markdown table: their names first, then every figure that any of them has."""
     names = [name for name in rows[0] if name not in FIGURES]
     figures = [name for name in FIGURES if any(row.get(name) is not None for row in rows)]
     print(f"| {' | '.join([*names, *map(label, figures)])} |")

@@ -1,4 +1,4 @@
-"""Files on disk: finding them in folders, naming outputs so that none hides another, writing safely."""
+"""Files on disk: finding them, naming outputs without collisions, and writing safely."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,22 +16,18 @@ from typing import Any
 
 import h5py
 
-from errors import CompressGANError, UsageError, os_reason, warn
-
-# Read once: reading it means changing it, which other threads must not see.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 
 
 def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
-    """Lists the visible files under a folder, recursively and in order, leaving out those under `skip`.
+    """Lists the visible files under a folder, recursively and in order, except those under `skip`.
 
-    Left out with a warning: files whose names are no UTF-8, which indexes and tables could not name, folders that
-    cannot be read, and links to folders, which may go round in a circle.
+    Skipped with a warning: names that are not UTF-8, which an index or a table cannot hold, folders that cannot be
+    read, and links to folders, which may form a circle.
     """
 
     def unreadable(error: OSError) -> None:
-        warn(f"{error.filename}: {os_reason(error)}; left out")
+        logger.warning("%s: %s; skipped", error.filename, os_reason(error))
 
     found = []
     for directory, subdirectories, names in os.walk(folder, onerror=unreadable, followlinks=False):
@@ -40,28 +37,38 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
         )
         for name in subdirectories:
             if (here / name).is_symlink():
-                warn(f"{here / name}: a link to a folder; left out")
+                logger.warning("%s: a link to a folder; skipped", here / name)
         found += [here / name for name in sorted(names) if not name.startswith(".")]
     named = []
     for path in found:
-        try:
-            str(path).encode()
+        if is_utf8(path):
             named.append(path)
-        except UnicodeEncodeError:
-            warn(f"{str(path).encode(errors='backslashreplace').decode()}: left out, since its name is not UTF-8")
-    # A link to a file that is gone stays, so that whoever opens it names it.
+        else:
+            logger.warning(
+                "%s: skipped, because its name is not UTF-8", os.fsencode(path).decode(errors="backslashreplace")
+            )
+    # A link to a missing file stays in the list, so that reading it names it.
     return [path for path in named if path.is_file() or path.is_symlink()]
 
 
+def is_utf8(path: Path) -> bool:
+    """Returns whether the path is valid UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Path]:
-    """Lists the wanted files under a folder; those under the output folder are no inputs.
+    """Lists the wanted files under a folder, except those under the output folder.
 
     Raises:
         UsageError: the output folder is the input folder itself.
-        CompressGANError: there is nothing wanted in it; the message calls it `kind`.
+        CompressGANError: no file is wanted; the message calls them `kind`.
     """
     if folder.resolve() == output.resolve():
-        raise UsageError(f"{output}: cannot be input and output at once")
+        raise UsageError(f"{output}: cannot be both input and output")
     files = [file for file in files_under(folder, skip=output.resolve()) if wanted(file)]
     if not files:
         raise CompressGANError(f"{folder}: no {kind} in this folder")
@@ -69,9 +76,10 @@ def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path],
 
 
 def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path]:
-    """Says where each file's outputs go: under `folder` as the file lies under `root`, without its extension.
+    """Returns each file's output path without extension: under `folder`, as the file lies under `root`.
 
-    Files whose outputs would share a name (`a.jpg` and `a.png`, also where only case differs) keep the extension.
+    Files whose outputs would have the same name (`a.jpg` and `a.png`, even if only the case differs) keep their
+    extension.
     """
     relative = {file: file.relative_to(root) for file in files}
     stems = {file: path.with_suffix("") for file, path in relative.items()}
@@ -84,10 +92,10 @@ def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder that can be written to.
+    """Makes a folder, and checks that it can be written to.
 
     Raises:
-        CompressGANError: it cannot be made, or not be written to.
+        CompressGANError: it cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,25 +107,23 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path`, renamed to it at the end: a reader never sees half a file.
+    """Yields a temporary file beside `path`, and renames it to `path` at the end, so nobody sees half a file.
 
     Raises:
-        CompressGANError: the folder cannot be made or written.
+        CompressGANError: the folder cannot be made or written to.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.touch(exist_ok=False)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise CompressGANError(f"{path}: cannot be written: {os_reason(error)}") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        # The folder itself may be missing, or be a file.
+        if os.path.lexists(temporary):
+            temporary.unlink()
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -131,7 +137,7 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with the same keys as CSV, floats with 6 digits, None as an empty cell.
+    """Writes rows with the same keys as CSV: floats with 6 digits, None as an empty cell.
 
     Raises:
         CompressGANError: as `replacing`.
@@ -145,9 +151,9 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def replacing_h5(path: Path) -> Iterator[h5py.File]:
-    """Yields an empty HDF5 file in memory, and writes it like `replacing` after the block has succeeded.
+    """Yields an empty HDF5 file in memory, and writes it like `replacing` once the block has succeeded.
 
-    The HDF5 library itself crashes the process when a disk is full.
+    The HDF5 library crashes the process when a disk is full.
 
     Raises:
         CompressGANError: as `replacing`.

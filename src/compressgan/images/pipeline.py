@@ -1,4 +1,4 @@
-"""Working on many files with reading, computing and writing at the same time."""
+"""Working on many files, with reading, computing and writing at the same time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-_IN_WORK = 4  # items at once, which bounds the memory
+_IN_PROGRESS = 4  # items at once, which bounds the memory
 
 
 def overlapped(items: Iterable[Any], *stages: tuple[Callable[[Any], Any], int]) -> Iterator[tuple[Any, Future]]:
-    """Sends each item through all stages, each of which runs in threads of its own.
+    """Sends each item through all stages, each of which has threads of its own.
 
     Args:
-        items: what the first stage is given; each further stage is given the result of the one before.
+        items: the arguments of the first stage. Each further stage gets the result of the one before.
         stages: a function and its number of threads.
 
     Yields:
-        Items, in their order, each with its finished future: the last stage's result, or the first exception.
+        The items in their order, each with its finished future: the last stage's result, or the first exception.
     """
     pools = [ThreadPoolExecutor(threads) for _, threads in stages]
     waiting: deque[tuple[Any, Future]] = deque()
@@ -28,15 +28,15 @@ def overlapped(items: Iterable[Any], *stages: tuple[Callable[[Any], Any], int]) 
             for pool, (function, _) in zip(pools[1:], stages[1:], strict=True):
                 future = pool.submit(lambda before, function: function(before.result()), future, function)
             waiting.append((item, future))
-            if len(waiting) == _IN_WORK:
-                yield _done(waiting.popleft())
+            if len(waiting) == _IN_PROGRESS:
+                yield _finished(waiting.popleft())
         while waiting:
-            yield _done(waiting.popleft())
+            yield _finished(waiting.popleft())
     finally:
         for pool in pools:
             pool.shutdown(cancel_futures=True)
 
 
-def _done(job: tuple[Any, Future]) -> tuple[Any, Future]:
+def _finished(job: tuple[Any, Future]) -> tuple[Any, Future]:
     wait([job[1]])
     return job

@@ -1,73 +1,97 @@
-"""Photos: reading any format that Pillow knows as 8-bit RGB, writing pictures, the networks' range of values."""
+"""Reading photos as 8-bit sRGB, in any format that Pillow knows."""
 
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings import MAX_PIXELS
-
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from errors import CompressGANError, os_reason
-from files import replacing
+from compressgan.errors import CompressGANError, os_reason
+from compressgan.geometry import MAX_PIXELS
 
-try:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    HAS_HEIC = True
-except ImportError:  # an extra
-    HAS_HEIC = False
-
-# A file so named is meant to be a photo: one that cannot be read is an error, not something else in the folder.
+# A file with one of these suffixes is meant to be a photo, so failing to read it is an error.
 HEIC_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", *HEIC_SUFFIXES)
 
-# Suffixes of the pictures that can be written: Pillow's name, the most pixels a side, options.
-FORMATS = {
-    "png": ("PNG", 2**31 - 1, {"compress_level": 3}),  # three times as fast as Pillow's 6, and 10% larger
-    "webp": ("WEBP", 16383, {"quality": 95}),
-    "jpg": ("JPEG", 65500, {"quality": 95, "subsampling": "4:4:4"}),
-}
+_SUBFILE_TYPE = 254  # TIFF tag whose first bit marks a smaller version of another picture
 
-# Pillow's limit is meant for servers that read strangers' files; whoever compresses a panorama on purpose needs more.
-# `read_photo` has its own, that of the .bin format.
-Image.MAX_IMAGE_PIXELS = None
-# What Pillow finds odd in a file is no concern of the user's while the photo can be read.
-warnings.filterwarnings("ignore", module="PIL")
-
-_SUBFILE_TYPE = 254  # tag of TIFF, whose first bit says that the picture is a smaller version of another one
-
-# Colours all over the cube, which show whether a profile changes anything.
+# Colours from all over the cube, which show whether a profile changes anything.
 _SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
+
+
+def register_heic() -> bool:
+    """Makes Pillow read and write HEIC for the whole process, and returns whether pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def has_heic() -> bool:
+    """Returns whether Pillow reads HEIC in this process."""
+    return ".heic" in Image.registered_extensions()
+
+
+class _PillowSettings:
+    """Pillow's process-wide settings as reading needs them, for as long as any thread is reading.
+
+    Pillow limits pixels to guard servers against malicious files; a panorama may have more. What Pillow warns of does
+    not concern the user as long as the photo can be read.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+                self._warnings = warnings.catch_warnings()
+                self._warnings.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._warnings.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_pillow_settings = _PillowSettings()
 
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
     """Reads a photo as (H, W, 3) uint8 sRGB: upright by its EXIF data, transparency on white, the first frame.
 
     Args:
-        path: file in any format that Pillow reads.
-        note: is told, in a few words, what of the file is lost.
+        path: a file in any format that Pillow reads, including HEIC after `register_heic`.
+        note: is told, in a few words, what is lost of the file.
 
     Raises:
-        CompressGANError: the file cannot be read, or is no image, or is damaged.
+        CompressGANError: the file cannot be read, is not an image, or is damaged or too large.
     """
-    with _naming_damage(path), Image.open(path) as image:
+    with _pillow_settings, _naming_damage(path), Image.open(path) as image:
         return _upright_srgb(image, path, note)
 
 
 @contextmanager
 def _naming_damage(name: str | Path) -> Iterator[None]:
-    """Turns what Pillow raises into a line that names the image."""
+    """Turns what Pillow raises into one line that names the image."""
     try:
         yield
     except UnidentifiedImageError:
-        unread_heic = not HAS_HEIC and str(name).lower().endswith(HEIC_SUFFIXES)
+        unread_heic = str(name).lower().endswith(HEIC_SUFFIXES) and not has_heic()
         hint = "; for HEIC: pip install pillow-heif" if unread_heic else ""
         raise CompressGANError(f"{name}: not an image that can be read{hint}") from None
     except OSError as error:
@@ -75,6 +99,8 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
         raise CompressGANError(f"{name}: {reason}") from None
     except MemoryError:
         raise CompressGANError(f"{name}: not enough memory to read it") from None
+    except Image.DecompressionBombError:
+        raise CompressGANError(f"{name}: more than 2^28 pixels") from None
     except CompressGANError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files.
@@ -83,9 +109,9 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
 
 def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
     if getattr(image, "n_frames", 1) > 1:
-        note("only the first frame of an animated or many-page image is used")
+        note("only the first frame of an animated or multi-page image is used")
     if getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 1:
-        raise CompressGANError(f"{name}: a camera's raw file, of which only a small preview can be read")
+        raise CompressGANError(f"{name}: a camera raw file, of which only a small preview can be read")
     if image.width * image.height > MAX_PIXELS:
         raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
     image.load()
@@ -95,8 +121,8 @@ def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], No
 def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # Pillow's reader of EXIF raises many kinds; the picture itself has been read.
-        note("its EXIF data cannot be read, so it may come out turned")
+    except Exception:  # Pillow's EXIF reader raises many kinds; the picture itself has been read.
+        note("its EXIF data cannot be read, so it may be rotated wrongly")
         return image
 
 
@@ -107,10 +133,10 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
         image: a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
 
     Raises:
-        CompressGANError: an array of another type or shape, or a side of 0; or a damaged or too large image.
+        CompressGANError: an array of another type or shape, or with a side of 0; or a damaged or too large image.
     """
     if isinstance(image, Image.Image):
-        with _naming_damage("image"):
+        with _pillow_settings, _naming_damage("image"):
             return _upright_srgb(image, "image")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
@@ -121,13 +147,13 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
-    """Converts to RGB, from the colours of an embedded profile to sRGB, and shows transparency on white."""
+    """Converts to sRGB, by the embedded profile if there is one, and shows transparency on white."""
     image = _eight_bit(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     try:
         colours = _by_profile(image, icc_profile) if icc_profile else image.convert("RGB")
     except (ImageCms.PyCMSError, OSError):
-        note("its colour profile cannot be used and is left out")
+        note("its colour profile cannot be used and is ignored")
         colours = image.convert("RGB")
     if alpha and alpha.getextrema()[0] < 255:
         note("transparency is shown on white")
@@ -136,11 +162,11 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str]
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Converts grey of more bits, or of floating point, to 8 bits."""
+    """Converts grey with more than 8 bits, or in floating point, to 8 bits."""
     if not (image.mode.startswith("I") or image.mode == "F"):
         return image
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    # 16-bit grey comes as I;16 or, from some writers, as I; floats reach to 1 and a little beyond it, or to 255.
+    # 16-bit grey has the mode I;16 or, from some writers, I. Floats reach 1 and a little more, or 255.
     scale = 1 / 257 if image.mode != "F" else 255.0 if values.max(initial=0.0) <= 2.0 else 1.0
     return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
@@ -149,7 +175,7 @@ def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
     """Returns the image in sRGB, without its transparency.
 
     Raises:
-        PyCMSError, OSError: the profile is damaged, or for colours of another kind.
+        PyCMSError, OSError: the profile is damaged, or for another colour space.
     """
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
     space = profile.profile.xcolor_space.strip()
@@ -160,53 +186,20 @@ def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
     to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     samples = _SAMPLES.convert(mode)
     change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
-    # A photo that already is sRGB must not change by rounding; names of profiles do not tell which one is.
+    # A photo that is already sRGB must not change by rounding. The profile's name does not tell.
     return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image.convert(mode), to_srgb)
 
 
 def is_image(path: Path) -> bool:
-    """Says whether Pillow can read the file's format, from its first bytes alone."""
+    """Returns whether Pillow can read the file's format, from its first bytes alone."""
     try:
-        with Image.open(path) as image:
-            # Pillow knows some formats by name only, HDF5 among them, in which the path indexes are.
+        with _pillow_settings, Image.open(path) as image:
+            # Pillow identifies some formats that it cannot read, among them HDF5, the path indexes' format.
             return not isinstance(image, ImageFile.StubImageFile)
     except Exception:  # Pillow's readers raise many kinds on damaged files.
         return False
 
 
 def is_photo(path: Path) -> bool:
-    """Says whether a file is an image or, by its name, is meant to be one."""
+    """Returns whether a file is an image or, by its name, is meant to be one."""
     return path.suffix.lower() in SUFFIXES or is_image(path)
-
-
-def check_size(path: Path, height: int, width: int) -> None:
-    """Checks that a picture of this size can be written in the format that the name ends in.
-
-    Raises:
-        CompressGANError: that format cannot hold so many pixels a side.
-    """
-    name, most, _ = FORMATS[path.suffix.removeprefix(".")]
-    if max(height, width) > most:
-        raise CompressGANError(f"{path}: {name} holds at most {most} pixels a side, not {width} x {height}")
-
-
-def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 pixels in the format that the name ends in, one of `FORMATS`.
-
-    Raises:
-        CompressGANError: the file cannot be written, or its format cannot hold that many pixels a side.
-    """
-    check_size(path, *pixels.shape[:2])
-    name, _, options = FORMATS[path.suffix.removeprefix(".")]
-    with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format=name, **options)
-
-
-def to_float(pixels: np.ndarray) -> np.ndarray:
-    """Scales uint8 pixels to float32 in [-1, 1]."""
-    return pixels.astype(np.float32) / 127.5 - 1.0
-
-
-def to_uint8(photo: np.ndarray) -> np.ndarray:
-    """Scales float pixels in [-1, 1] to uint8, rounding to the nearest and clipping."""
-    return np.clip(np.rint((photo + 1.0) * 127.5), 0, 255).astype(np.uint8)

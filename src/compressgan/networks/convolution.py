@@ -1,7 +1,7 @@
-"""Keras' convolution, with gradients taken in the way that is fastest on a CPU. Its weights and results stay the same.
+"""Keras' convolutions with gradients that are faster on a CPU. Weights, results and gradients are the same to rounding.
 
-What the gradients are does not change either, but for rounding. oneDNN takes up to nine times as long for them as for
-the same arithmetic in a convolution forward, worst where a picture is small or has few channels.
+oneDNN takes up to nine times as long for a gradient as for the same arithmetic in a forward convolution. It is worst
+for small pictures and few channels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Convolution in "same" padding, without dilation or groups, on channels that come last."""
+    """Convolution with "same" padding, without dilation or groups, in the channels-last format."""
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """(B, H, W, in), (rows, columns, in, out) -> (B, H / stride, W / stride, out), all of one dtype."""
@@ -31,10 +31,10 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own but for the bias' gradient."""
+    """Keras' transposed convolution with another gradient of the bias."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """(B, H, W, in) -> (B, H * stride, W * stride, out) in "same" padding, then bias and activation."""
+        """(B, H, W, in) -> (B, H * stride, W * stride, out) with "same" padding, then bias and activation."""
         return _finished(self, keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding))
 
 
@@ -46,7 +46,7 @@ def _finished(layer: Conv2D | Conv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """Stride 1 and the same padding on both sides make inputs and outputs change roles under a turned kernel."""
+    """With stride 1 and equal padding on both sides, a turned kernel swaps the roles of inputs and outputs."""
 
     def gradients(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         turned = _turned(kernel)
@@ -71,12 +71,12 @@ def _kernel_gradient(inputs: tf.Tensor, gradient: tf.Tensor, shape: tf.TensorSha
 
 @tf.custom_gradient
 def _plus_bias(outputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """`tf.nn.bias_add`, whose own gradient sums in bfloat16 if it is given that: over a batch, half of it is lost."""
+    """`tf.nn.bias_add`, whose own gradient sums bfloat16 values in bfloat16 and so loses half of a batch."""
     return tf.nn.bias_add(outputs, bias), lambda gradient: (gradient, tf.reduce_sum(gradient, (0, 1, 2)))
 
 
 def _to_one_channel(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """One product gives every tap of the kernel everywhere; their shifted sum is the convolution."""
+    """One matrix product computes every tap of the kernel everywhere; their shifted sum is the convolution."""
     rows, columns, channels, _ = kernel.shape
     taps = tf.matmul(inputs, tf.reshape(kernel, (rows * columns, channels)), transpose_b=True)
     sides = [((side - 1) // 2, side // 2) for side in (rows, columns)]

@@ -1,26 +1,27 @@
-"""The trained prior of the entropy coder, as TensorFlow trains it: what a symbol probably is, given those coded before.
+"""The entropy coder's prior as TensorFlow trains it: the probabilities of a symbol, given those coded before it.
 
-A small masked network per latent channel, in the manner of PixelCNN (van den Oord et al., arXiv 1601.06759) and of the
-context models of learned compression (Minnen et al., arXiv 1809.02736). It also tells the encoder what latents cost,
-for the rate term of the paper's equation 4. `context_model.py` runs the same network in exact integers, and says which
+It is a small masked network per latent channel, like PixelCNN (van den Oord et al., arXiv 1601.06759) and the context
+models of learned compression (Minnen et al., arXiv 1809.02736). It also tells the encoder what latents cost, for the
+rate term of the paper's equation 4. `coding/context_model.py` runs the same network in exact integers and defines which
 symbols see which.
 """
 
 from __future__ import annotations
 
-from settings import Config
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from context_model import COLUMNS_ASIDE, PLANES, ROWS_ABOVE, SCALE, Prior, delays
+from compressgan.coding.context_model import COLUMNS_ASIDE, PLANES, ROWS_ABOVE, SCALE, Prior, delays
+from compressgan.config import Config
 
 
 class ContextPrior(keras.layers.Layer):
-    """Logits of every symbol, from the symbols of its window that are coded earlier. Always float32.
+    """Logits of every symbol, from those symbols of its window that are coded earlier. Always float32.
 
-    It starts with zeros at its output: all symbols equally likely.
+    The output starts at zero: all symbols are equally likely.
     """
 
     def __init__(self, config: Config) -> None:
@@ -29,7 +30,7 @@ class ContextPrior(keras.layers.Layer):
         visible = delays(channels) > 0
         self._visible = visible[:, :, np.newaxis, :, :, np.newaxis].astype(np.float32)
         deviation = float((PLANES * visible.sum() / channels) ** -0.5)
-        # What is not visible starts at zero and, without a gradient, stays there.
+        # Weights of invisible symbols start at zero and, without a gradient, stay there.
         self.window = self.add_weight(
             name="window",
             shape=(*visible.shape[:2], PLANES, channels, channels, hidden),
@@ -54,8 +55,18 @@ class ContextPrior(keras.layers.Layer):
         return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + self.output_bias
 
     def integers(self) -> Prior:
-        """Returns the weights rounded as a checkpoint stores them, and then as the coder uses them."""
+        """Returns the weights rounded first as a checkpoint stores them, then as the coder uses them."""
         scales = (SCALE, SCALE, SCALE, SCALE**2)
         stored = [weight.numpy().astype(np.float16).astype(np.float64) for weight in self.weights]
         rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
         return Prior(*(weight.astype(np.int32) for weight in rounded))
+
+
+def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+    """Bits per pixel that the entropy coder spends: the cross-entropy of assignments and logits (B, h, w, C, L).
+
+    With hard assignments and a gradient to the logits, it trains the prior. With soft assignments and constant logits,
+    it is the rate term of the paper's equation 4, beta H(w), with neighbours as context.
+    """
+    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits))
+    return nats / math.log(2) / tf.cast(pixels, tf.float32)

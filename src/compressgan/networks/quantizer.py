@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from settings import Config
-
 import keras
 import tensorflow as tf
+
+from compressgan.config import Config
 
 
 class Quantizer(keras.layers.Layer):
     """Maps each latent to one of L learnable centers.
 
-    The centers start at -(L // 2) .. L // 2 and are sorted on use, so that an index means the same rank however
+    The centers start at -(L // 2) .. L // 2. They are sorted on use, so that an index means the same rank wherever
     training moves them. Always float32.
     """
 
@@ -26,7 +26,7 @@ class Quantizer(keras.layers.Layer):
 
     @property
     def centers(self) -> tf.Tensor:
-        """The centers in rising order, (L,) float32."""
+        """The centers in ascending order, (L,) float32."""
         return tf.sort(tf.convert_to_tensor(self._centers))
 
     def indices(self, latents: tf.Tensor) -> tf.Tensor:
@@ -38,15 +38,15 @@ class Quantizer(keras.layers.Layer):
         return tf.gather(self.centers, indices)
 
     def assignments(self, latents: tf.Tensor, temperature: float | tf.Tensor) -> tf.Tensor:
-        """Returns how much each latent belongs to each center: float (...) -> float32 (..., L), sums of 1."""
+        """Returns the soft assignment of each latent to the centers: float (...) -> float32 (..., L), sums of 1."""
         return tf.nn.softmax(-self._distances(latents) / temperature)
 
     def call(self, latents: tf.Tensor, temperature: float | tf.Tensor = 1.0) -> tf.Tensor:
         """Returns the centers nearest to the latents, float32 (...).
 
-        `tf.round` or argmin alone has no gradient, and the encoder would never train: the latents get the gradient of
-        the soft assignment (straight-through). The centers get that of the hard one, their own: by the soft one they
-        leave for places where the generator never sees them.
+        `tf.round` or argmin alone has no gradient, so the encoder would never train. The latents get the gradient of
+        the soft assignment (straight-through). The centers get the gradient of the hard one: by the soft one, they
+        would move to where the generator never sees them.
         """
         soft = tf.linalg.matvec(self.assignments(latents, temperature), tf.stop_gradient(self.centers))
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.

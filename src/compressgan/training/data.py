@@ -7,22 +7,21 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from settings import Config
-
 import h5py
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from errors import CompressGANError, os_reason, warn
-from files import files_under, replacing_h5
-from photo import is_image, read_photo
+from compressgan.config import Config
+from compressgan.errors import CompressGANError, logger, os_reason
+from compressgan.images.files import files_under, replacing_h5
+from compressgan.images.reading import is_image, read_photo
 
 TRAIN_INDEX, TEST_INDEX = "paths_train.h5", "paths_test.h5"
 
 
 def find_images(folders: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Returns the images under the folders, recursively, and the files that are none; absolute paths, in order.
+    """Returns the images under the folders, recursively, and all other files, as absolute paths in order.
 
     Raises:
         CompressGANError: a folder does not exist, or no image is found.
@@ -39,9 +38,10 @@ def find_images(folders: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def split(paths: list[Path], config: Config) -> tuple[list[Path], list[Path]]:
-    """Splits paths into a training and a test part by `train_fraction`, the same way for the same seed.
+    """Splits paths into a training and a test part by `train_fraction`, always the same way for the same seed.
 
-    From two images on, both parts have at least one. Nothing is trimmed to a multiple of the batch.
+    With two or more images, each part has at least one, unless `train_fraction` is 1. Nothing is trimmed to a multiple
+    of the batch size.
     """
     paths = sorted(paths)
     random.Random(config.seed).shuffle(paths)
@@ -66,7 +66,7 @@ def read_index(path: Path) -> list[str]:
     """Reads an index written by `write_index`, or by pandas in table format (key `df`, column `path`).
 
     Raises:
-        CompressGANError: the index is missing, damaged, or a pickle in pandas' fixed format, which is never opened.
+        CompressGANError: the index is missing or damaged, or has pandas' fixed format, a pickle, which is never opened.
     """
     rebuild = "build it with: python src/train.py -r CHECKPOINT -path FOLDER"
     try:
@@ -78,7 +78,7 @@ def read_index(path: Path) -> list[str]:
                 column = "path" if "path" in (table.dtype.names or ()) else "values_block_0"
                 values = table[column].reshape(-1)
             elif "df/block0_values" in file:
-                raise CompressGANError(f"{path}: a pandas index in fixed format holds a pickle; {rebuild}")
+                raise CompressGANError(f"{path}: a pandas index in fixed format contains a pickle; {rebuild}")
             else:
                 raise CompressGANError(f"{path}: not an index of image paths; {rebuild}")
         return [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
@@ -90,29 +90,29 @@ def read_index(path: Path) -> list[str]:
 
 
 def existing(paths: list[str], index: Path) -> list[str]:
-    """Returns the paths that exist on this machine; says how many do not.
+    """Returns the paths that exist on this machine, and warns about how many do not.
 
     Raises:
         CompressGANError: there are paths, but none exists.
     """
     found = [path for path in paths if Path(path).is_file()]
     if paths and not found:
-        raise CompressGANError(f"{index}: none of its {len(paths)} images exists here; build it anew with -path FOLDER")
+        raise CompressGANError(f"{index}: none of its {len(paths)} images exists here; rebuild it with -path FOLDER")
     if len(found) < len(paths):
-        warn(f"{index}: {len(paths) - len(found)} of {len(paths)} images do not exist and are left out")
+        logger.warning("%s: %d of %d images do not exist; skipped", index, len(paths) - len(found), len(paths))
     return found
 
 
 def training_dataset(
     paths: list[str], config: Config, start_step: int, context: tf.distribute.InputContext | None = None
 ) -> tf.data.Dataset:
-    """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, flipped half the time.
+    """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, half of them flipped.
 
-    Where `context` has several input pipelines, each reads its share of every global batch, and B is that of a replica.
+    If `context` has several input pipelines, each reads its share of every global batch, and B is a replica's.
 
-    Which image, crop and flip the n-th sample gets is a function of the seed and n alone, so that a run that resumes
-    at `start_step` sees what it would have seen. Nothing decoded is kept. An unreadable image is named once and the
-    next one takes its place.
+    The image, crop and flip of sample n depend on the seed and n alone, so that a run resumed at `start_step` sees what
+    it would have seen. Decoded images are not kept. An unreadable image is named once, and the next one takes its
+    place.
     """
     reader = _CropReader(paths, config.crop_size)
     count, seed = len(paths), config.seed
@@ -139,7 +139,7 @@ def training_dataset(
 
 
 class _CropReader:
-    """Reads crops of images by index, in any number of threads, and steps over those that cannot be read."""
+    """Reads crops of images by index, in any number of threads, and skips images that cannot be read."""
 
     def __init__(self, paths: list[str], size: int) -> None:
         self._paths = paths
@@ -157,13 +157,13 @@ class _CropReader:
                 return self._crop(read_photo(self._paths[i]), *map(float, draws))
             except CompressGANError as error:
                 self._name_once(i, error)
-        raise RuntimeError("no training image can be read any more")
+        raise RuntimeError("none of the training images can be read")
 
     def _name_once(self, i: int, error: CompressGANError) -> None:
         with self._naming:  # several threads may have met the same image
             if i not in self._bad:
                 self._bad.add(i)
-                warn(f"{error}; left out of the training ({len(self._bad)} so far)")
+                logger.warning("%s; skipped in training (%d so far)", error, len(self._bad))
 
     def _crop(self, photo: np.ndarray, down: float, right: float, flip: float) -> np.ndarray:
         size = self._size
@@ -172,7 +172,7 @@ class _CropReader:
         rows, columns = max(size, round(height * scale)), max(size, round(width * scale))
         top, left = int(down * (rows - size + 1)), int(right * (columns - size + 1))
         if scale > 1:
-            # The crop alone is made: a strip one pixel wide would be enlarged beyond all memory.
+            # Only the crop is enlarged: a strip one pixel wide would otherwise exceed all memory.
             y, x = height / rows, width / columns
             box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
             crop = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS, box))
@@ -182,7 +182,7 @@ class _CropReader:
 
 
 def validation_photos(paths: list[str], config: Config) -> list[np.ndarray]:
-    """Reads the first `validation_images` readable photos, (H, W, 3) uint8, cut in their middle to the largest side."""
+    """Reads the first `validation_images` readable photos, (H, W, 3) uint8, cropped to `validation_max_side`."""
     photos = []
     for path in paths:
         if len(photos) == config.validation_images:
@@ -190,7 +190,7 @@ def validation_photos(paths: list[str], config: Config) -> list[np.ndarray]:
         try:
             photo = read_photo(path)
         except CompressGANError as error:
-            warn(f"{error}; left out of the validation")
+            logger.warning("%s; skipped in validation", error)
             continue
         height, width = photo.shape[:2]
         side = config.validation_max_side

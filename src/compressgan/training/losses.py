@@ -1,19 +1,18 @@
-"""The loss terms of section 3, adversarial, distortion, rate and feature matching, and one against patterns.
+"""The loss terms of the paper's section 3 (adversarial, distortion, feature matching), and one against patterns.
 
-The VGG19 term is in `perceptual.py`.
+The rate term is in `networks/prior.py`, the VGG19 term in `perceptual.py`.
 
-Discriminator outputs are lists over scales of lists of feature maps whose last entry is the logits, as
-`network.build_discriminator` returns them. Every term is a float32 scalar, averaged over the batch.
+A discriminator's output is a list over its scales of lists of feature maps, of which the last is the logits. Every term
+is a float32 scalar, averaged over the batch.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-from settings import STRIDE
-
 import tensorflow as tf
+
+from compressgan.geometry import STRIDE
 
 ScaleFeatures = list[list[tf.Tensor]]
 
@@ -36,12 +35,12 @@ def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Mean square of what the error of photos (B, H, W, 3) has in common at each place of neighbouring blocks.
+    """Mean square of the error of photos (B, H, W, 3) that is common to each place of neighbouring blocks.
 
-    Where the latents say nothing of a texture, the generator knows a pixel only by its place in a block, and paints the
-    detail that the adversarial and the perceptual term ask for as one pattern over and over: a weave. Photos have none,
-    so that only the weave pays. Blocks are of 4 and of 16 pixels a side, 8 x 8 of them neighbours, their mean colour
-    left out. H and W are multiples of 16.
+    Where the latents say nothing about a texture, the generator knows a pixel only by its place in a block. It then
+    paints the detail that the adversarial and perceptual terms ask for as one repeated pattern, a weave. Photos have
+    none, so this term punishes the weave alone. Blocks have 4 and 16 pixels per side, and 8 x 8 of them are neighbours.
+    Their mean colour is left out. H and W are multiples of 16.
     """
     terms = []
     for side in (4, STRIDE):
@@ -53,18 +52,8 @@ def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.add_n(terms)
 
 
-def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """Bits per pixel that the entropy coder spends: the cross-entropy of assignments and logits (B, h, w, C, L).
-
-    With hard assignments and a gradient to the logits it trains the prior; with soft assignments and constant logits it
-    is the rate term of the paper's equation 4, beta H(w), with neighbours as context.
-    """
-    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits))
-    return nats / math.log(2) / tf.cast(pixels, tf.float32)
-
-
 def feature_matching(real: ScaleFeatures, fake: ScaleFeatures) -> tf.Tensor:
-    """Mean L1 between the discriminator's features of x, held constant, and of G(x); logits left out.
+    """Mean L1 between the discriminator's features of x, held constant, and of G(x), without the logits.
 
     Source: Wang et al., pix2pixHD, arXiv 1711.11585, equation 4.
     """

@@ -1,4 +1,4 @@
-"""Feature distance of VGG19 (Simonyan and Zisserman, arXiv 1409.1556), as a loss and as a measure."""
+"""Feature distance of VGG19 (Simonyan and Zisserman, arXiv 1409.1556), as a loss and as a metric."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import h5py
 import keras
 import tensorflow as tf
 
-from errors import CompressGANError
-from model import dtype_policy
+from compressgan.errors import CompressGANError
+from compressgan.networks.model import dtype_policy
 
 FEATURE_LAYER = "block2_pool"
 WAYS_OUT = (
-    "either connect to the internet once, so that Keras can download the ImageNet weights, "
+    "connect to the internet once, so that Keras can download the ImageNet weights, "
     "or give a weights file with --perceptual FILE.h5, "
-    "or do without it, in training by --perceptual off"
+    "or train without VGG19 by --perceptual off"
 )
 
 
@@ -28,7 +28,7 @@ class PerceptualLoss:
         precision: of the layers' arithmetic.
 
     Raises:
-        CompressGANError: the weights cannot be had; the message names the ways out.
+        CompressGANError: the weights cannot be loaded; the message names the ways out.
     """
 
     def __init__(self, weights: str | Path, precision: str = "float32") -> None:
@@ -45,7 +45,7 @@ class PerceptualLoss:
     def __call__(self, photos: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
         """Returns the distance of reconstructions from photos, held constant, both in [-1, 1]: a scalar, mean of B."""
         difference = tf.stop_gradient(self.features(photos)) - self.features(reconstructions)
-        # The small constant keeps the root's gradient finite where both are equal.
+        # The small constant keeps the root's gradient finite if both are equal.
         return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(difference), axis=(1, 2, 3)) + 1e-12))
 
 
@@ -71,5 +71,5 @@ def _load_file(path: Path) -> keras.Model:
     except (OSError, ValueError, KeyError) as error:
         raise CompressGANError(f"{path}: not VGG19 weights in Keras' .h5 format: {WAYS_OUT}") from error
     if missing:
-        raise CompressGANError(f"{path}: holds no layer {missing[0]}, so it is not VGG19: {WAYS_OUT}")
+        raise CompressGANError(f"{path}: has no layer {missing[0]}, so it is not VGG19: {WAYS_OUT}")
     return vgg19

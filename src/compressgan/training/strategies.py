@@ -1,4 +1,4 @@
-"""How training is spread over devices and machines."""
+"""Distributing training over devices and machines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 
 import tensorflow as tf
 
-from errors import UsageError
+from compressgan.errors import UsageError
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Makes a strategy; must come before any other use of TensorFlow in the process.
+    """Makes a strategy. This must come before any other use of TensorFlow in the process.
 
     Args:
         name: "one" device; "mirrored" over all GPUs or, without any, over two halves of the CPU; "multiworker" over the
-            machines that the environment variable TF_CONFIG names; or "auto", what fits the machine.
+            machines that the environment variable TF_CONFIG names; or "auto", which chooses what fits the machine.
 
     Raises:
-        UsageError: TF_CONFIG is missing or wrong where it is needed.
+        UsageError: TF_CONFIG is needed, but missing or wrong.
     """
     if name == "auto":
         several_gpus = len(tf.config.list_physical_devices("GPU")) > 1

@@ -1,15 +1,16 @@
-"""What TensorBoard shows of a run."""
+"""What TensorBoard shows about a run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from settings import Config
-
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
+
+from compressgan.config import Config
+from compressgan.training.validation import Validation
 
 PICTURES = 4  # validation photos shown
 
@@ -45,27 +46,22 @@ class Summaries:
         step: int,
         figures: dict[str, float],
         photos: list[np.ndarray],
-        reconstructions: list[np.ndarray],
-        latents: np.ndarray,
-        symbols: np.ndarray,
-        centers: np.ndarray,
+        result: Validation,
     ) -> None:
-        """Writes figures; original and reconstruction side by side; latents, symbol use and centers."""
-        share = np.bincount(symbols, minlength=len(centers)) / symbols.size
+        """Writes figures, originals beside reconstructions, latents, the use of symbols, and centers."""
+        share = np.bincount(result.symbols, minlength=len(result.centers)) / result.symbols.size
         share = share[share > 0]
         with self._writer.as_default(step):
             for name, value in figures.items():
                 tf.summary.scalar(f"validation/{name}", value)
-            for i, (photo, reconstruction) in enumerate(zip(photos, reconstructions, strict=True)):
-                if i < PICTURES:
-                    picture = np.concatenate([photo, reconstruction], axis=1)
-                    tf.summary.image(f"original_and_reconstruction/{i}", picture[np.newaxis])
-            tf.summary.histogram("latents", latents)
-            tf.summary.histogram("symbols", symbols, buckets=len(centers))
+            for i, pair in enumerate(zip(photos[:PICTURES], result.reconstructions[:PICTURES], strict=True)):
+                tf.summary.image(f"original_and_reconstruction/{i}", np.concatenate(pair, axis=1)[np.newaxis])
+            tf.summary.histogram("latents", result.latents)
+            tf.summary.histogram("symbols", result.symbols, buckets=len(result.centers))
             tf.summary.scalar("symbols/entropy_bits", -float(share @ np.log2(share)))
-            for i, center in enumerate(centers):
+            for i, center in enumerate(result.centers):
                 tf.summary.scalar(f"centers/{i}", center)
 
     def flush(self) -> None:
-        """Makes what was written so far visible."""
+        """Makes everything written so far visible."""
         self._writer.flush()

@@ -1,39 +1,38 @@
-"""One optimizer step: networks, losses, gradients, averaged weights; on one device, several, or several machines."""
+"""One training step: networks, losses, gradients and averaged weights, on one or several devices or machines."""
 
 from __future__ import annotations
 
 import math
 
-from settings import STRIDE, Config
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-import losses
-from adam import Adam
-from model import CompressGAN, dtype_policy
-from muon import Muon
-from network import build_discriminator
-from perceptual import PerceptualLoss
+from compressgan.config import Config
+from compressgan.geometry import STRIDE
+from compressgan.networks.discriminator import build_discriminator
+from compressgan.networks.model import CompressGAN, dtype_policy
+from compressgan.training import losses
+from compressgan.training.optimizers import Adam, Muon
+from compressgan.training.perceptual import PerceptualLoss
 
 Terms = dict[str, tf.Tensor]
 
 OPTIMIZERS = {"muon": Muon, "adam": Adam}
 
-_RATE_CONTROL = 0.005  # change of the rate weight's logarithm in a step, times the rate's relative excess
+_RATE_CONTROL = 0.005  # change of the rate weight's logarithm per step and relative excess of the rate
 
 
 class TrainStep:
-    """What is trained, and how.
+    """The networks, their optimizers, and one step of training them.
 
-    Each replica takes an equal share of the global batch. Losses are means over photos, so that gradients averaged over
+    Each replica takes an equal share of the global batch. Losses are means over photos, so the gradients averaged over
     the replicas are those of the whole batch.
 
     Args:
         config: the settings.
-        strategy: how the replicas are spread.
-        perceptual: the VGG19 term, or None where `perceptual_coeff` is 0.
+        strategy: how the replicas are distributed.
+        perceptual: the VGG19 term, or None if `perceptual_coeff` is 0.
     """
 
     def __init__(self, config: Config, strategy: tf.distribute.Strategy, perceptual: PerceptualLoss | None) -> None:
@@ -41,12 +40,12 @@ class TrainStep:
         self._strategy = strategy
         self._perceptual = perceptual
         self._perceptual_side = min(config.perceptual_crop, config.crop_size)
-        # Strided layers weigh the pixels of a block differently: if the discriminator's blocks were always the
-        # generator's, the generator could learn that difference as a pattern.
+        # Strided layers weigh the pixels of a block differently. If the discriminator's blocks always coincided with
+        # the generator's, the generator could learn that difference as a pattern.
         self.discriminator_side = max(STRIDE, config.crop_size - STRIDE)
         with strategy.scope():
             self.model = CompressGAN(config)
-            # A second model holds the averaged weights: the one that is validated, saved and used.
+            # This model holds the averaged weights. It is the one that is validated, saved and used.
             self.ema = CompressGAN(config)
             self.ema.set_weights(self.model.get_weights())
             with dtype_policy(config.precision):
@@ -54,7 +53,8 @@ class TrainStep:
             networks = (self.model.encoder, self.model.quantizer, self.model.generator)
             self._variables = [variable for network in networks for variable in network.trainable_variables]
             self.optimizer = self._make_optimizer(self._variables, OPTIMIZERS[config.optimizer])
-            # The prior has its own, faster step: it must follow the latents, or the rate term would chase an old one.
+            # The prior has its own, higher learning rate. It must keep up with the latents, or the rate term would
+            # follow an outdated prior.
             self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
             self.discriminator_optimizer = self._make_optimizer(self.discriminator.trainable_variables)
             self.rate_coeff = tf.Variable(config.rate_coeff, trainable=False, name="rate_coeff")
@@ -82,11 +82,11 @@ class TrainStep:
         """Trains on a batch.
 
         Args:
-            photos: (B, H, W, 3) float32 in [-1, 1], as the strategy's dataset gives it.
-            step: how many steps came before.
+            photos: (B, H, W, 3) float32 in [-1, 1], from the strategy's dataset.
+            step: number of steps before this one.
 
         Returns:
-            Every loss term and gradient norm, float32 scalars, means over the replicas.
+            Every loss term and gradient norm: float32 scalars, means over the replicas.
         """
         config = self.config
         perceptual = self._perceptual is not None and step >= config.perceptual_from
@@ -98,7 +98,7 @@ class TrainStep:
         return self._distributed(
             photos,
             tf.constant(temperature(config, step)),
-            # Early on the average must forget faster than `ema_decay`, or it would hold the random start for long.
+            # At first the average must forget faster than by `ema_decay`, or the random start would stay in it long.
             tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
             self._corner(step, self._perceptual_side) if perceptual else None,
             self._corner(step, self.discriminator_side) if adversarial else None,
@@ -113,20 +113,20 @@ class TrainStep:
         perceptual_corner: tf.Tensor | None,
         discriminator_corner: tf.Tensor | None,
     ) -> Terms:
-        corners = (perceptual_corner, discriminator_corner)  # of the windows; None where a term has not joined
+        corners = (perceptual_corner, discriminator_corner)  # of the windows; None before a term starts
         terms = self._strategy.run(self._replica_step, (photos, temperature, *corners))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
         terms["rate_coeff"] = self.rate_coeff + 0.0
         if self.config.rate_target:
-            # One weight for all photos, which follows the target slowly: busy photos may have more than plain ones.
+            # All photos share one weight, which follows the target slowly: busy photos may take more than plain ones.
             excess = tf.clip_by_value(terms["code_length"] / self.config.rate_target - 1.0, -0.5, 0.5)
             self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
         return terms
 
     def _corner(self, step: int, side: int) -> tf.Tensor:
-        """Returns row and column where a window of this side begins in the crops, the same for every run of a seed."""
+        """Returns the row and column of a window of this side in the crops. They depend on seed and step alone."""
         free = self.config.crop_size - side
         return tf.constant(np.random.default_rng((self.config.seed, step)).integers(0, free + 1, 2, np.int32))
 
@@ -184,7 +184,7 @@ class TrainStep:
     def _apply(
         self, optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
     ) -> tf.Tensor:
-        """Applies the replicas' mean gradients, clipped together; returns their norm before clipping."""
+        """Applies the replicas' mean gradients, clipped together, and returns their norm before clipping."""
         replica = tf.distribute.get_replica_context()
         scale = optimizer.scale_loss(tf.constant(1.0))
         gradients = replica.all_reduce("MEAN", gradients)
@@ -192,7 +192,7 @@ class TrainStep:
         factor = 1 / replica.num_replicas_in_sync  # the optimizer adds up what the replicas give it
         if self.config.gradient_clip:
             factor *= tf.minimum(1.0, self.config.gradient_clip * scale / norm)
-        if self.config.gradient_clip or replica.num_replicas_in_sync > 1:  # else a pass over all weights for nothing
+        if self.config.gradient_clip or replica.num_replicas_in_sync > 1:  # otherwise the factor is 1
             gradients = [factor * gradient for gradient in gradients]
         optimizer.apply(gradients, variables)
         return norm / scale
@@ -203,7 +203,7 @@ def _windows(batches: tuple[tf.Tensor, ...], corner: tf.Tensor, side: int) -> li
 
 
 def learning_rate_factor(config: Config, step: int) -> float:
-    """Returns what the learning rates are multiplied with: linear warm-up, then a cosine down to a share."""
+    """Returns the factor of all learning rates: a linear warm-up, then a cosine down to a share."""
     warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
     done = min(1.0, max(0.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)))
     share = config.final_learning_rate_share
@@ -211,6 +211,6 @@ def learning_rate_factor(config: Config, step: int) -> float:
 
 
 def temperature(config: Config, step: int) -> float:
-    """Returns the temperature of the soft assignment, which falls geometrically from first to last step."""
+    """Returns the temperature of the soft assignment, which changes geometrically from the first to the last step."""
     done = min(1.0, step / config.steps)
     return config.temperature * (config.final_temperature / config.temperature) ** done

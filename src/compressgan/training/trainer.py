@@ -1,58 +1,53 @@
-"""The training loop: steps, checkpoints, validation, and what can go wrong in days of it."""
+"""The training loop: steps, checkpoints, validation, and what can go wrong in days of training."""
 
 from __future__ import annotations
 
-import fcntl
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from settings import Config
-
 import keras
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from codec import Codec
-from data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
-from errors import CompressGANError, os_reason
-from files import make_folder
-from metrics import compare, mean, mean_line
-from model import CONFIG_FILE, CompressGAN, read_config
-from perceptual import PerceptualLoss
-from photo import to_float
-from summaries import Summaries
-from train_step import TrainStep, learning_rate_factor
+from compressgan.checkpoint import CONFIG_FILE, read_config
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.evaluation.metrics import mean_line
+from compressgan.images.files import make_folder
+from compressgan.networks.model import CompressGAN
+from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
+from compressgan.training.guards import deferred_signals, locked
+from compressgan.training.perceptual import PerceptualLoss
+from compressgan.training.summaries import Summaries
+from compressgan.training.train_step import TrainStep, learning_rate_factor
+from compressgan.training.validation import Validator
 
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
-SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "perceptual_coeff", "vgg19_weights")  # shape that score
+SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "perceptual_coeff", "vgg19_weights")  # define that score
 
 
-class TrainingEnded(Exception):  # noqa: N818, it is no error
-    """The user ended the training; it has been saved."""
+class TrainingEnded(Exception):  # noqa: N818, it is not an error
+    """The user ended the training, and it has been saved."""
 
 
 class Trainer:
-    """Trains a CompressGAN in a checkpoint folder, going on from the training state there if there is one.
+    """Trains a CompressGAN in a checkpoint folder, and resumes from the training state there if there is one.
 
-    The first stage has no adversarial term, since a GAN from a blank start is unstable; from `adversarial_from` on the
-    discriminator trains along.
+    The first stage has no adversarial term, because a GAN is unstable from a blank start. From `adversarial_from` on,
+    the discriminator is trained too.
 
     Args:
         config: the settings.
-        directory: checkpoint folder.
+        directory: the checkpoint folder.
         log_directory: TensorBoard folder of this run.
-        perceptual: the VGG19 term, or None where `perceptual_coeff` is 0.
-        strategy: how the replicas are spread; one device by default.
-        init_from: checkpoint folder whose weights a new run starts from.
+        perceptual: the VGG19 term, or None if `perceptual_coeff` is 0.
+        strategy: how the replicas are distributed; by default on one device.
+        init_from: a checkpoint folder from whose weights a new run starts.
 
     Raises:
-        CompressGANError: the training state does not fit the settings, or `init_from` does not.
+        CompressGANError: the training state or `init_from` does not fit the settings.
     """
 
     def __init__(
@@ -67,10 +62,10 @@ class Trainer:
         strategy = strategy or tf.distribute.get_strategy()
         if config.batch_size % strategy.num_replicas_in_sync:
             raise CompressGANError(
-                f"batch_size {config.batch_size} cannot be shared equally by {strategy.num_replicas_in_sync} devices"
+                f"batch_size {config.batch_size} cannot be divided among {strategy.num_replicas_in_sync} devices"
             )
         resolver = strategy.cluster_resolver
-        # Every worker reads the checkpoint, one writes.
+        # Every worker reads the checkpoint; one writes it.
         self._is_chief = resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
         self.config = config
         self.directory = directory
@@ -87,14 +82,14 @@ class Trainer:
             if resuming:
                 state.restore(self._manager.latest_checkpoint or "nothing").assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError):
-            raise CompressGANError(f"{directory / 'training'}: damaged, or not of these settings") from None
+            raise CompressGANError(f"{directory / 'training'}: damaged, or made with other settings") from None
         if resuming:
-            # A weight that follows a target has found its value, which goes on unless it is set anew.
+            # A rate weight that follows a target keeps the value that it has reached, unless it is set anew.
             before = read_config(directory)[0]
             if not config.rate_target or config.rate_coeff != before.rate_coeff:
                 self.train_step.rate_coeff.assign(config.rate_coeff)
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
-                self.best_score.assign(math.inf)  # scores of other terms do not compare
+                self.best_score.assign(math.inf)  # the old score has another meaning
         elif init_from:
             self.model.assign_from(init_from)
             self.ema.assign_from(init_from)
@@ -109,25 +104,25 @@ class Trainer:
 
     @property
     def ema(self) -> CompressGAN:
-        """The model of averaged weights, which inference uses."""
+        """The model with averaged weights, which inference uses."""
         return self.train_step.ema
 
     def fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         """Trains from the current step to `config.steps`.
 
-        Ctrl-C or SIGTERM ends it after the step, a second one at once and without saving.
+        Ctrl-C or SIGTERM ends the training after the current step; a second one ends it at once, without saving.
 
         Raises:
-            TrainingEnded: it was ended, and has saved.
-            CompressGANError: another run trains in the folder, a loss or gradient is not finite, a checkpoint cannot be
-                written, or a worker is gone.
+            TrainingEnded: the user ended the training, and it has been saved.
+            CompressGANError: another run is training in the folder, a loss or gradient is not finite, a checkpoint
+                cannot be written, or a worker is gone.
         """
         if not self._is_chief:
             self._fit(train_paths, test_paths)
             return
         state = self.directory / "training"
-        with _lock(state):
-            # What a call without -path goes on with, whatever other runs have indexed since.
+        with locked(state):
+            # A call without -path resumes with these, whatever other runs have indexed since.
             write_index(state / TRAIN_INDEX, train_paths)
             write_index(state / TEST_INDEX, test_paths)
             self._fit(train_paths, test_paths)
@@ -135,13 +130,14 @@ class Trainer:
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
         if start and self._is_chief:
-            # A kill may have come between the training state and these files. What a change of settings has set in the
-            # state must be there before it is in them, or a kill before the next save would lose it.
+            # The run may have been killed after writing the training state and before writing these files. If settings
+            # changed, the state is written first: otherwise a kill before the next save would lose the change.
             unchanged = read_config(self.directory)[0] == self.config
             (self.save_for_inference if unchanged else self.save)()
         self._summaries.config(self.config, start)
         photos = validation_photos(test_paths, self.config) if self._is_chief else []
-        # A log file gets a line now and then, a terminal a moving bar.
+        validator = Validator(self.ema, photos, self._perceptual) if photos else None
+        # A terminal gets a moving bar, a log file a line now and then.
         interval = 0.1 if sys.stderr.isatty() else 60
         progress = tqdm(
             total=self.config.steps,
@@ -153,21 +149,21 @@ class Trainer:
             disable=not self._is_chief,
         )
         try:
-            with progress, _signals() as signals:
-                self._loop(train_paths, photos, start, progress, signals)
+            with progress, deferred_signals() as signals:
+                self._loop(train_paths, validator, start, progress, signals)
         except TrainingEnded:
             self.save()
             raise
         except tf.errors.OpError as error:
             gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError)
             if self._strategy.cluster_resolver is not None and isinstance(error, gone):
-                raise CompressGANError("another worker is gone; start all of them again to go on") from None
+                raise CompressGANError("another worker is gone; restart all workers to resume") from None
             raise
-        if start < self.config.steps and self.config.steps % self.config.save_every:  # else it is saved already
+        if start < self.config.steps and self.config.steps % self.config.save_every:  # otherwise it is already saved
             self.save()
 
     def _loop(
-        self, train_paths: list[str], photos: list[np.ndarray], start: int, progress: tqdm, signals: list[int]
+        self, train_paths: list[str], validator: Validator | None, start: int, progress: tqdm, signals: list[int]
     ) -> None:
         config = self.config
         dataset = self._strategy.distribute_datasets_from_function(
@@ -190,39 +186,39 @@ class Trainer:
                 clock, clock_step = now, step
                 learning_rate = config.learning_rate * learning_rate_factor(config, step - 1)
                 self._summaries.training(step, terms, learning_rate, speed)
-            if photos and step % config.validate_every == 0:
-                self._validate(step, photos, progress)
+            if validator and step % config.validate_every == 0:
+                self._validate(step, validator, progress)
             if step % config.save_every == 0:
                 self.save()
             if signals:
                 raise TrainingEnded
 
     def _assert_finite(self, step: int, terms: dict[str, float]) -> None:
-        # Loss scaling for float16 finds its scale by overflowing now and then, and skips those steps by itself.
+        # Loss scaling for float16 finds its scale by occasional overflows, and skips those steps by itself.
         scaled = self.config.precision == "mixed_float16"
         for name, value in terms.items():
             if not math.isfinite(value) and not (scaled and name.startswith("gradient_norm/")):
                 raise CompressGANError(
                     f"step {step}: {name} is {value}; the last good checkpoint is kept in {self.directory}: "
-                    "go on from there with a lower learning rate, --set learning_rate=..."
+                    "resume from it with a lower learning rate, --set learning_rate=..."
                 )
 
     def save(self) -> None:
         """Writes the training state and the averaged weights for inference.
 
         Raises:
-            CompressGANError: the checkpoint folder cannot be written; the checkpoint before is kept.
+            CompressGANError: the checkpoint folder cannot be written to; the previous checkpoint is kept.
         """
         if not self._is_chief:
             return
         if not (self.directory / CONFIG_FILE).exists():
-            self.save_for_inference()  # without its settings the training state could not be resumed
+            self.save_for_inference()  # the training state cannot be resumed without its settings
         try:
             self._manager.save(checkpoint_number=int(self.step.numpy()))
         except (tf.errors.OpError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise CompressGANError(
-                f"{self.directory}: the training state cannot be written; the one before is kept ({reason})"
+                f"{self.directory}: the training state cannot be written; the previous one is kept ({reason})"
             ) from None
         self.save_for_inference()
         self._summaries.flush()
@@ -236,70 +232,12 @@ class Trainer:
         if self._is_chief:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
 
-    def _validate(self, step: int, photos: list[np.ndarray], progress: tqdm) -> None:
-        """Compresses whole photos with the averaged weights to real bytes, unrefined, and logs what comes back.
-
-        The best checkpoint is the one with the least validation score: the loss without its adversarial terms.
-        """
-        config = self.config
-        codec = Codec(self.ema, fingerprint=bytes(4), memory=2**62)
-        latents = [codec.latents(photo) for photo in photos]
-        symbols = [codec.quantize(own) for own in latents]
-        files = [codec.to_bytes(own, *photo.shape[:2]) for own, photo in zip(symbols, photos, strict=True)]
-        reconstructions = [codec.decompress(file) for file in files]
-        rows = [compare(codec, *job) for job in zip(photos, files, reconstructions, strict=True)]
-        figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
-        pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(photos, reconstructions, strict=True)]
-        # A rate that is held at its target does not count: its weight changes from step to step.
-        figures["score"] = 0.0 if config.rate_target else config.rate_coeff * figures["bpp"]
-        figures["score"] += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
-        if self._perceptual:
-            figures["perceptual"] = float(np.mean([float(self._perceptual(x, y)) for x, y in pairs]))
-            figures["score"] += config.perceptual_coeff * figures["perceptual"]
-        best = figures["score"] < float(self.best_score.numpy())
-        figures["best"] = float(best)
-        latents, symbols = (np.concatenate([own.ravel() for own in kind]) for kind in (latents, symbols))
-        centers = self.ema.quantizer.centers.numpy()
-        self._summaries.validation(step, figures, photos, reconstructions, latents, symbols, centers)
+    def _validate(self, step: int, validator: Validator, progress: tqdm) -> None:
+        """Logs a validation, and keeps the checkpoint with the lowest score so far."""
+        result = validator()
+        best = result.figures["score"] < float(self.best_score.numpy())
+        self._summaries.validation(step, {**result.figures, "best": float(best)}, validator.photos, result)
         if best:
-            self.best_score.assign(figures["score"])
+            self.best_score.assign(result.figures["score"])
             self.ema.save_weights_for_inference(self.directory / BEST, step)
-        progress.write(f"step {step}: {mean_line(rows)}{', the best so far' if best else ''}")
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C or SIGTERM, so that a step is never left half-way; a second one ends the program."""
-    received: list[int] = []
-
-    def receive(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    """Keeps other processes from training in a folder.
-
-    Raises:
-        CompressGANError: another process trains there, or the folder cannot be made.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / "lock").open("w")
-    except OSError as error:
-        raise CompressGANError(f"{directory}: cannot be written: {os_reason(error)}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CompressGANError(f"{directory.parent}: another run is training here") from None
-        yield
+        progress.write(f"step {step}: {mean_line(result.rows)}{', the best so far' if best else ''}")

@@ -1,0 +1,64 @@
+"""The command `compressgan`: compress, decompress, info, evaluate.
+
+compressgan compress photos -o output         # photos, or a folder with its sub-folders
+compressgan decompress output -o restored     # back to pictures, from the .bin files alone
+compressgan info output/photo.bin             # what a .bin file holds
+compressgan evaluate photos -o evaluation     # compare with other codecs
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import compressgan
+from compressgan.cli.process import run
+
+
+def main() -> NoReturn:
+    """Runs the command line of the process, and exits."""
+    run(_main)
+
+
+def _main() -> int:
+    from compressgan.checkpoint import shipped_checkpoint
+    from compressgan.cli import evaluate, info, options
+    from compressgan.cli.compress import compress
+    from compressgan.cli.decompress import decompress
+    from compressgan.config import DEFAULT_EFFORT
+
+    parser = options.make_parser(__doc__)
+    parser.prog = "compressgan"
+    parser.add_argument("--version", action="version", version=f"compressgan {compressgan.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add_command(name: str, text: str, function: object) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(function=function)
+        return command
+
+    model = (shipped_checkpoint(), DEFAULT_EFFORT)
+    command = add_command("compress", "Compress photos to .bin files.", compress)
+    command.add_argument("path", metavar="PHOTO|DIR", type=Path, help="photo or folder of photos")
+    options.add_model_options(command, *model)
+    options.add_output_options(command)
+    options.add_compression_options(command)
+
+    command = add_command("decompress", "Reconstruct photos from .bin files.", decompress)
+    command.add_argument("c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files")
+    options.add_model_options(command, *model)
+    options.add_output_options(command)
+
+    command = add_command("info", "Show what a .bin file holds.", info.info)
+    command.add_argument("file", metavar="BIN", type=Path, nargs="+", help=".bin file")
+    command.add_argument("-r", metavar="DIR", type=Path, default=model[0], help="checkpoint to compare with")
+
+    command = add_command("evaluate", "Compare the model with other codecs.", evaluate.evaluate)
+    command.add_argument("path", metavar="DIR", type=Path, help="folder of photos, ideally lossless")
+    options.add_model_options(command, *model)
+    evaluate.add_options(command)
+
+    arguments = parser.parse_args(sys.argv[1:])
+    return arguments.function(arguments)

@@ -1,0 +1,36 @@
+"""Compresses photos to .bin files, and reconstructs photos from .bin files.
+
+python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
+python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
+python src/inference.py -path photos -o output --report      # also report.html: a table, before/after sliders
+python src/inference.py -path photos -o output --no-overwrite    # only what does not exist yet
+python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin alone
+python src/inference.py -c output -o restored --format webp  # every .bin of a folder, as WebP
+python src/inference.py -r checkpoints/mine ...              # with another model than the shipped one
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressgan.cli.compress import compress
+from compressgan.cli.decompress import decompress
+from compressgan.cli.options import add_compression_options, add_model_options, add_output_options, make_parser
+from compressgan.cli.project import Project
+from compressgan.errors import UsageError
+
+
+def main(project: Project) -> int:
+    parser = make_parser(__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-path", metavar="PHOTO|DIR", type=Path, help="photo or folder of photos to compress")
+    what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
+    add_model_options(parser, project.default_checkpoint, project.effort)
+    add_output_options(parser)
+    add_compression_options(parser)
+    arguments = parser.parse_args()
+    if arguments.path:
+        return compress(arguments)
+    if arguments.report:
+        raise UsageError("--report compares with the originals: it needs -path")
+    return decompress(arguments)

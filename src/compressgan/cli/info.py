@@ -1,0 +1,51 @@
+"""Showing what a `.bin` file holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from compressgan.checkpoint import read_config
+from compressgan.cli.jobs import naming
+from compressgan.coding.bitstream import FORMAT_VERSION, Bitstream
+from compressgan.errors import CompressGANError, logger
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """Prints a description of each of `arguments.file`, and returns the exit code."""
+    fingerprint = read_config(arguments.r)[1]
+    failed = 0
+    for file in arguments.file:
+        try:
+            print(describe(file, fingerprint))
+        except CompressGANError as error:
+            logger.error(error)
+            failed += 1
+    return 1 if failed else 0
+
+
+def describe(file: Path, fingerprint: str) -> str:
+    """Returns a description of a `.bin` file, one fact per line.
+
+    Args:
+        file: the `.bin` file.
+        fingerprint: of the model at hand, in hexadecimal.
+
+    Raises:
+        CompressGANError: the file cannot be read, or is not a complete, unaltered `.bin` file.
+    """
+    with naming(file):
+        data = file.read_bytes()
+        stream = Bitstream.from_bytes(data)
+    model = stream.fingerprint.hex()
+    header = len(data) - len(stream.payload)
+    facts = {
+        "size": f"{stream.width} x {stream.height} pixels",
+        "level": "1 of 1",
+        "model": f"{model} ({'the same as' if model == fingerprint else 'not'} the given checkpoint's)",
+        "coder": stream.coder,
+        "format": f"version {FORMAT_VERSION}, {stream.channels} latent channels",
+        "bytes": f"{len(data):,}: {header} of header and checksum, {len(stream.payload):,} of payload",
+        "rate": f"{8 * len(data) / (stream.width * stream.height):.4f} bits per pixel",
+    }
+    return "\n".join([str(file), *(f"  {name:6} {fact}" for name, fact in facts.items())])

@@ -1,0 +1,123 @@
+"""Files on their way through the stages of a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from compressgan.errors import CompressGANError, logger, os_reason
+from compressgan.images.files import inputs_under, is_utf8, output_stems
+from compressgan.images.pipeline import overlapped
+
+if TYPE_CHECKING:
+    from compressgan.evaluation.metrics import Figures
+
+
+@dataclass
+class Job:
+    """An input file, and what has been made of it so far."""
+
+    file: Path
+    name: str  # path under the input folder
+    stem: Path  # path of its outputs, without suffix
+    photo: np.ndarray | None = None  # (H, W, 3) uint8
+    data: bytes = b""  # of the .bin file
+    reconstruction: np.ndarray | None = None  # (H, W, 3) uint8
+    seconds: dict[str, float] = field(default_factory=dict)  # by part of the work
+
+    def output(self, suffix: str) -> Path:
+        """Returns the path of an output. The stem may contain dots."""
+        return self.stem.with_name(f"{self.stem.name}{suffix}")
+
+    def missing(self, suffixes: tuple[str, ...], no_overwrite: bool) -> list[Path]:
+        """Returns the outputs to write: all of them, or only those that do not exist yet."""
+        paths = [self.output(suffix) for suffix in suffixes]
+        # os.path.exists, because Path.exists raises if a name is too long.
+        return [path for path in paths if not (no_overwrite and os.path.exists(path))]
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Measures the seconds of a part of the work."""
+        start = time.perf_counter()
+        yield
+        self.seconds[part] = time.perf_counter() - start
+
+    def timings(self) -> str:
+        """Returns the seconds of all parts, one line each."""
+        return "".join(f"\n    {part}: {seconds:.3f} s" for part, seconds in self.seconds.items())
+
+
+@dataclass(frozen=True)
+class Result:
+    """What remains of a job when its outputs are written."""
+
+    text: str  # to print
+    figures: Figures | None = None
+    pictures: tuple[str, str] = ("", "")  # original and reconstruction as data URIs, for the report
+
+
+def find_jobs(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Job]:
+    """Returns a job for the input file `path`, or for each wanted file in that folder, except under `output`.
+
+    Raises:
+        CompressGANError: there is no such file or folder, nothing wanted is in it, or its name is not UTF-8.
+    """
+    if path.is_dir():
+        root, files = path, inputs_under(path, output, kind, wanted)
+    elif not path.exists():
+        raise CompressGANError(f"{path}: no such file or folder")
+    elif not is_utf8(path):
+        raise CompressGANError(f"{path}: its name is not UTF-8")
+    else:
+        root, files = path.parent, [path]
+    stems = output_stems(files, root, output)
+    return [Job(file, str(file.relative_to(root)), stem) for file, stem in stems.items()]
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Puts the file's name in front of errors."""
+    try:
+        yield
+    except CompressGANError as error:
+        raise CompressGANError(f"{file}: {error}") from None
+    except OSError as error:
+        raise CompressGANError(f"{file}: {os_reason(error)}") from None
+    except MemoryError:
+        raise CompressGANError(f"{file}: not enough memory; --memory sets how much the networks may take") from None
+
+
+def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: tuple[Callable, int]) -> int:
+    """Sends jobs through the stages, prints the result or the error of each, and returns the exit code.
+
+    Args:
+        todo: the jobs.
+        total: their number together with those that need nothing.
+        results: receives the result of each successful job by its name, as soon as it is known.
+        stages: functions with their numbers of threads; the last one returns a `Result`.
+    """
+    if len(todo) < total:
+        print(f"{total - len(todo)} of {total} files are already done")
+    started = (replace(job, seconds={}) for job in todo)  # copies, whose photos are freed once they are done
+    with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
+        for job, future in overlapped(started, *stages):
+            try:
+                results[job.name] = future.result()
+                progress.write(results[job.name].text, file=sys.stdout)
+                sys.stdout.flush()
+            except CompressGANError as error:
+                logger.error(error)
+            progress.update()
+    failed = len(todo) - len(results)
+    if failed and len(todo) > 1:
+        logger.error(f"{failed} of {len(todo)} files failed")
+    return 1 if failed else 0

@@ -1,0 +1,1 @@
+"""Entropy coding: symbols <-> the bytes of a `.bin` file. NumPy and constriction only."""

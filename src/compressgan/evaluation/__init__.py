@@ -1,0 +1,1 @@
+"""Metrics, comparison with other codecs, tables, plots and report pages."""

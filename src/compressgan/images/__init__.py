@@ -1,0 +1,1 @@
+"""Photos and files: reading, writing, tiles, and work on many files at once."""

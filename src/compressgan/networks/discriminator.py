@@ -1,0 +1,34 @@
+"""The multiscale discriminator D (Agustsson et al., arXiv 1804.02958, section 3 and appendix A)."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from compressgan.config import Config
+from compressgan.networks.convolution import Conv2D
+from compressgan.networks.layers import norm
+
+
+def build_discriminator(config: Config) -> keras.Model:
+    """Builds D: photo (B, H, W, 3) float in [-1, 1] -> for each scale a list of feature maps, the last the logits.
+
+    The scales see the photo at 1, 1/2, 1/4, ... of its size (3x3 stride-2 average pooling) and have their own weights
+    (Wang et al., pix2pixHD, arXiv 1711.11585). Logits are (B, h, w, 1) float32 under every precision policy.
+    """
+    x = inputs = keras.Input((None, None, 3), name="photo")
+    outputs = []
+    for scale in range(config.discriminator_scales):
+        if scale:
+            x = layers.AveragePooling2D(3, 2, "same", name=f"half{scale}")(x)
+        features, y = [], x
+        for i, width in enumerate(config.discriminator_widths):
+            name = f"scale{scale}_conv{i}"
+            y = Conv2D(width, 4, 2, "same", kernel_initializer="he_normal", name=name)(y)
+            if i:
+                y = norm(y, "instance", name)
+            y = layers.LeakyReLU(0.2, name=f"{name}_relu")(y)
+            features.append(y)
+        logits = Conv2D(1, 4, 1, "same", dtype="float32", name=f"scale{scale}_logits")(y)
+        outputs.append([*features, logits])
+    return keras.Model(inputs, outputs, name="discriminator")

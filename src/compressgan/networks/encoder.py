@@ -1,0 +1,42 @@
+"""The encoder E (Agustsson et al., arXiv 1804.02958, appendix A)."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from compressgan.config import Config
+from compressgan.geometry import STRIDE
+from compressgan.networks.convolution import Conv2D
+from compressgan.networks.layers import SpaceToDepth, conv, trunk
+
+
+def build_encoder(config: Config) -> keras.Model:
+    """Builds E: (B, H, W, 3) float in [-1, 1] -> latents (B, H/16, W/16, C) float32. H and W are multiples of 16.
+
+    The bottleneck is float32 under every precision policy. It is linear, or bounded by `latent_bound` * tanh. It has no
+    norm and no ReLU: with the original's ReLU, the negative centers were never used.
+    """
+    x = inputs = keras.Input((None, None, 3), name="photo")
+    x = SpaceToDepth(config.stem_block, name="fold")(x)
+    x = conv(x, config.encoder_widths[0], config, "stem", kernel=config.stem_kernel)
+    for i, width in enumerate(config.encoder_widths[1:], start=1):
+        x = conv(x, width, config, f"down{i}", stride=2)
+    x = trunk(x, config.encoder_blocks, config)
+    x = Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
+    if config.latent_bound:
+        x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
+    return keras.Model(inputs, x, name="encoder")
+
+
+def encoder_halo(config: Config) -> int:
+    """Returns how far the encoder looks beyond a latent position, in latent positions, rounded up."""
+    pixels, scale = (config.stem_kernel // 2) * config.stem_block, config.stem_block
+    for _ in config.encoder_widths[1:]:
+        pixels += scale
+        scale *= 2
+    pixels += STRIDE * (2 * config.encoder_blocks + 1)
+    return math.ceil(pixels / STRIDE)

@@ -1,0 +1,67 @@
+"""What the codec needs of a model, and how a checkpoint becomes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from compressgan.coding.context_model import Prior
+from compressgan.config import Config
+
+
+class Networks(Protocol):
+    """The networks of one model, called with NumPy arrays.
+
+    Attributes:
+        config: the model's settings.
+        encoder_halo: how far the encoder looks beyond a latent position, in latent positions.
+        generator_halo: the same of the generator.
+        bytes_per_position: approximate memory that the networks need per latent position.
+    """
+
+    config: Config
+    encoder_halo: int
+    generator_halo: int
+    bytes_per_position: int
+
+    @property
+    def fingerprint(self) -> bytes:
+        """4 bytes that distinguish this model from any other."""
+
+    @property
+    def centers(self) -> np.ndarray:
+        """The quantization centers in ascending order, (L,) float32."""
+
+    @property
+    def prior(self) -> Prior:
+        """The entropy coder's prior."""
+
+    def encode(self, photo: np.ndarray) -> np.ndarray:
+        """Photo (16 h, 16 w, 3) float32 in [-1, 1] -> latents (h, w, C) float32."""
+
+    def generate(self, latents: np.ndarray) -> np.ndarray:
+        """Quantized latents (h, w, C) float32 -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
+
+    def loss_and_gradient(self, latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
+        """Latents (h, w, C) and their photo (16 h, 16 w, 3) float32 -> loss, and its gradient for the latents.
+
+        The loss is MSE on [-1, 1] + rate_weight * bits per pixel, of what is decoded from the quantized latents.
+        """
+
+
+def load_networks(checkpoint: Path) -> Networks:
+    """Loads the networks of a checkpoint folder.
+
+    Raises:
+        CompressGANError: the checkpoint is missing or damaged.
+    """
+    # TensorFlow takes seconds to import, so it is imported only when a model is loaded.
+    from compressgan.networks.loading import import_tensorflow
+
+    import_tensorflow()
+    from compressgan.networks.inference import TensorFlowNetworks
+    from compressgan.networks.model import CompressGAN
+
+    return TensorFlowNetworks(CompressGAN.load(checkpoint))

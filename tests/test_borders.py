@@ -1,0 +1,76 @@
+"""The rooms of the house import each other one way only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from conftest import ROOT
+
+PACKAGE = ROOT / "src" / "compressgan"
+BASE = {"errors", "geometry"}
+MAY_IMPORT = {
+    "__init__": {"codec", "config", "errors"},
+    "errors": set(),
+    "geometry": set(),
+    "config": {"geometry"},
+    "coding": BASE,
+    "images": BASE,
+    "checkpoint": BASE | {"__init__", "config", "images"},
+    "networks": BASE | {"config", "coding", "checkpoint"},
+    "runtime": BASE | {"config", "coding", "networks"},
+    "refining": BASE | {"config", "images", "runtime"},
+    "codec": BASE | {"config", "coding", "images", "checkpoint", "runtime", "refining"},
+    "evaluation": BASE | {"images", "codec"},
+    "training": BASE | {"config", "coding", "images", "checkpoint", "networks", "codec", "evaluation"},
+    "cli": {path.stem for path in PACKAGE.iterdir()} - {"__main__"},
+    "__main__": {"cli"},
+}
+WITHOUT_TENSORFLOW = set(MAY_IMPORT) - {"networks", "training", "cli", "__main__"}
+
+
+def modules() -> Iterator[tuple[str, Path, set[str]]]:
+    """Yields each module's room and file, and all names that it imports anywhere, also inside functions."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}: imports are absolute"
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        yield parts[0], path, names
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    for room, path, names in modules():
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "compressgan":
+                other = rest.split(".")[0]
+                other = other if other in MAY_IMPORT else "__init__"  # a name of the package itself
+                assert other == room or other in MAY_IMPORT[room], f"{path} imports {name}"
+
+
+def test_tensorflow_stays_in_its_rooms() -> None:
+    for room, path, names in modules():
+        used = {name.split(".")[0] for name in names} & {"tensorflow", "keras", "tensorboard"}
+        assert not used or room not in WITHOUT_TENSORFLOW, f"{path} imports {used}"
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for room, path, _ in modules()
+        if room in WITHOUT_TENSORFLOW
+    ]
+    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+    code += "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(PACKAGE.parent)}, check=True)
+
+
+def test_only_the_command_lines_know_the_top_level_config() -> None:
+    for room, path, names in modules():
+        assert not {name for name in names if name.split(".")[0] == "config"}, path
+        assert room == "cli" or 'import_module("config")' not in path.read_text(), path
