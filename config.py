@@ -1,4 +1,4 @@
-"""What you may want to edit: folders, defaults and presets of the commands under `src/`.
+"""Folders, defaults and presets of the commands under `src/`, for you to edit.
 
 Every setting of a preset is described in `src/compressgan/config.py`. A run saves its settings in its checkpoint, so
 editing a preset changes new runs only. `python src/train.py --set NAME=VALUE` changes a setting of one run.
@@ -11,7 +11,7 @@ from compressgan.config import DEFAULT_EFFORT, Config
 
 ROOT = Path(__file__).resolve().parent
 
-# The shipped model's settings. They learn fastest on a CPU, and photos can be tiled exactly.
+# The shipped model's settings. They train fastest on a CPU, and they allow exact tiling.
 COMPACT = Config()
 
 # The paper's layers (appendix A) and the original project's training settings.
@@ -49,7 +49,7 @@ PAPER = Config(
     gradient_clip=0.0,
 )
 
-# Seconds instead of days, for tests and for trying the tools.
+# Trains in seconds instead of days, for tests and for trying out the tools.
 TINY = Config(
     latent_channels=4,
     encoder_widths=(16, 16, 16),

@@ -1,4 +1,4 @@
-"""Makes this clone's package and `config.py` importable. Every benchmark imports it first, before NumPy."""
+"""Makes this clone's package and `config.py` importable. Every benchmark imports this module first, before NumPy."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command lines have it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the command lines set it too

@@ -1,4 +1,4 @@
-"""Measures the entropy coders on the latents of a folder of photos; prints a table, writes it as JSON with -o.
+"""Measures the entropy coders on the latents of a folder of photos. Prints tables and, with -o, writes them as JSON.
 
 python benchmarks/coder.py -path photos -o output/coder.json
 """
@@ -26,7 +26,10 @@ CONTAINER_BYTES = 17
 
 
 def order0_entropy(symbols: np.ndarray, levels: int) -> float:
-    """Returns the bytes of the static order-0 entropy per channel, of symbols (h, w, C), with tables for free."""
+    """Returns the static order-0 entropy of symbols (h, w, C) in bytes.
+
+    Each channel has its own table of probabilities, whose size is not counted.
+    """
     bits = 0.0
     for channel in symbols.reshape(-1, symbols.shape[-1]).T:
         share = np.bincount(channel, minlength=levels) / channel.size
@@ -36,7 +39,7 @@ def order0_entropy(symbols: np.ndarray, levels: int) -> float:
 
 
 def tile(symbols: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Returns real latents put together to (height, width, C)."""
+    """Tiles real latents into an array (height, width, C)."""
     rows, count = [], 0
     while sum(row.shape[0] for row in rows) < height:
         row = []
@@ -72,8 +75,8 @@ def main() -> int:
     bits = (levels - 1).bit_length()
     packed = sum(-(-symbols.size * bits // 8) for symbols in latents)
     sizes = {
-        "text bits, the original's way": 8 * packed,
-        f"packed, {bits} bits a symbol": packed,
+        "bits as text, as in the original": 8 * packed,
+        f"packed, {bits} bits per symbol": packed,
         "static order-0 entropy per channel": entropy,
     }
     for coder in reversed(CODERS):
@@ -84,11 +87,11 @@ def main() -> int:
 
     rows = [{"code": name, "bytes": size / len(latents), "bpp": 8 * size / pixels} for name, size in sizes.items()]
     print(f"{len(latents)} photos, {sum(s.size for s in latents):,} symbols\n")
-    print(f"| {'code':36} | bytes a photo |    bpp | against order-0 entropy |")
-    print(f"|{'-' * 38}|--------------:|-------:|------------------------:|")
+    print(f"| {'code':36} | bytes per photo |    bpp | against order-0 entropy |")
+    print(f"|{'-' * 38}|----------------:|-------:|------------------------:|")
     for row in rows:
         change = row["bytes"] * len(latents) / entropy - 1
-        print(f"| {row['code']:36} | {row['bytes']:13,.0f} | {row['bpp']:.4f} | {change:+23.1%} |")
+        print(f"| {row['code']:36} | {row['bytes']:15,.0f} | {row['bpp']:.4f} | {change:+23.1%} |")
 
     speeds = []
     print(f"\n| {'coder':8} | latents of   | encode, ms | decode, ms | M symbols/s each way |")

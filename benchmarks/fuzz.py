@@ -1,4 +1,4 @@
-"""Decodes mutated and random `.bin` files: each must give its photo's very symbols or the container's own error.
+"""Decodes mutated and random `.bin` files. Each must either decode to valid symbols or raise `BitstreamError`.
 
 python benchmarks/fuzz.py --files 20000
 """
@@ -19,11 +19,11 @@ from compressgan.coding.bitstream import BitstreamError
 from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
 
-SECONDS, SECONDS_A_FRONT, SECONDS_A_SYMBOL = 2.0, 1e-3, 5e-6  # that a file may take, by the size that it claims
+SECONDS, SECONDS_A_FRONT, SECONDS_A_SYMBOL = 2.0, 1e-3, 5e-6  # time allowed for the size that a file claims
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Returns a changed copy: flipped bits, cuts, insertions, swaps, or noise; half with a checksum that fits."""
+    """Returns a copy with flipped bits, cuts, insertions, swaps or noise. Many copies get a valid checksum."""
     changed = bytearray(data)
     for _ in range(rng.integers(1, 4)):
         place = int(rng.integers(0, len(changed) + 1))
@@ -52,7 +52,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=20_000, help="how many to try")
+    parser.add_argument("--files", type=int, default=20_000, help="number of files to try")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     import_tensorflow()
@@ -77,7 +77,7 @@ def main() -> int:
             if data == originals[i]:
                 np.testing.assert_array_equal(found, symbols[i])
             else:
-                # A forged checksum cannot be told from a true one: the file then means other symbols.
+                # A forged checksum hides the change, and the file decodes to other symbols.
                 assert found.min() >= 0 and found.max() < codec.levels
         except BitstreamError:
             refused += 1

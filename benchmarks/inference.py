@@ -1,4 +1,4 @@
-"""Measures inference: start-up, each part of one photo's way, a folder against single calls, a large photo's memory.
+"""Measures inference: start-up, the stages of one photo, one call for a folder against single calls, and memory.
 
 python benchmarks/inference.py -path photos
 python benchmarks/inference.py -path photos --large 0 0        # without the large photo
@@ -29,12 +29,12 @@ from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
 from timing import REPEATS, fastest
 
-SIZE = (768, 512)  # of the photos, pixels
+SIZE = (768, 512)  # width and height of the photos, pixels
 MEGAPIXELS = SIZE[0] * SIZE[1] / 1e6
 
 
 def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) -> None:
-    """Writes `count` photos of one size, made of those given."""
+    """Writes `count` photos of one size, cropped and scaled from the given ones."""
     folder.mkdir()
     for i in range(count):
         image = ImageOps.fit(Image.fromarray(read_photo(photos[i % len(photos)])), size, Image.Resampling.LANCZOS)
@@ -42,7 +42,7 @@ def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) 
 
 
 def command_line(*arguments: object) -> tuple[float, float, float]:
-    """Runs inference.py in a process of its own; returns its seconds, those of its start-up, and its peak GiB."""
+    """Runs inference.py in its own process, and returns its seconds, start-up seconds and peak memory in GiB."""
     command = [sys.executable, str(clone.ROOT / "src" / "inference.py"), *map(str, arguments), "--verbose"]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -56,11 +56,11 @@ def command_line(*arguments: object) -> tuple[float, float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos to make others of")
+    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of source photos")
     parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
-    parser.add_argument("--count", type=int, default=40, help="photos of the folder; default: %(default)s")
+    parser.add_argument("--count", type=int, default=40, help="number of photos in the folder; default: %(default)s")
     parser.add_argument(
-        "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="pixels; default: 6000 4000"
+        "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="its pixels; default: 6000 4000"
     )
     arguments = parser.parse_args()
     photos = [file for file in files_under(arguments.path) if is_photo(file)]
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def measure_parts(checkpoint: Path, folder: Path) -> None:
-    """Prints the seconds of each part of one photo's way."""
+    """Prints the seconds that each stage takes for one photo."""
     file = folder / "photos" / "00.png"
     photo = read_photo(file)
     start = time.perf_counter()
@@ -86,7 +86,7 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
 
     codec = Codec.load(checkpoint)
     codec.decompress(codec.compress(photo))
-    print(f"start-up, the networks' first run included: {time.perf_counter() - start:.1f} s\n")
+    print(f"start-up, including the networks' first run: {time.perf_counter() - start:.1f} s\n")
 
     symbols, data = codec.symbols(photo), codec.compress(photo)
     size = photo.shape[:2]
@@ -107,25 +107,25 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
 
 
 def measure_folder(checkpoint: Path, folder: Path) -> None:
-    """Prints what a folder takes in one call, and in a call for each photo; without the start-up both."""
+    """Prints the seconds of one call for a folder and of one call per photo, both without start-up."""
     files = sorted((folder / "photos").iterdir())
     started = time.perf_counter()
     subprocess.run([sys.executable, str(clone.ROOT / "src" / "inference.py"), "--help"], stdout=subprocess.DEVNULL)
-    before = time.perf_counter() - started  # the start-up begins: interpreter and first imports
+    before = time.perf_counter() - started  # start-up before the command's own clock: interpreter, first imports
     calls = [command_line("-r", checkpoint, "-path", file, "-o", folder / "out") for file in files[:REPEATS]]
     alone = len(files) * sum(seconds - start_up - before for seconds, start_up, _ in calls) / len(calls)
     seconds, start_up, _ = command_line("-r", checkpoint, "-path", folder / "photos", "-o", folder / "out")
     together = seconds - start_up - before
     print(f"\n| {len(files)} photos, all outputs and figures, without start-up | seconds | MP/s |\n|---|---:|---:|")
-    for name, seconds in ((f"a call each, by the mean of {len(calls)}", alone), ("one call for the folder", together)):
+    for name, seconds in ((f"one call per photo, mean of {len(calls)}", alone), ("one call for the folder", together)):
         print(f"| {name} | {seconds:.1f} | {len(files) * MEGAPIXELS / seconds:.2f} |")
-    print(f"\nthe folder is {alone / together:.2f} times as fast")
+    print(f"\nthe folder in one call is {alone / together:.2f} times as fast")
 
 
 def measure_large(photos: list[Path], size: tuple[int, int], checkpoint: Path, folder: Path) -> None:
     fitted(photos, size, 1, folder / "large")
     made, back = folder / "made", folder / "back"
-    print(f"\n| {size[0]} x {size[1]}, start-up included | seconds | peak memory, GiB |\n|---|---:|---:|")
+    print(f"\n| {size[0]} x {size[1]}, including start-up | seconds | peak memory, GiB |\n|---|---:|---:|")
     for name, *paths in (
         ("compress, measure, write", "-path", folder / "large", "-o", made),
         ("decompress", "-c", made, "-o", back),

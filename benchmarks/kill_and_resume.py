@@ -1,4 +1,4 @@
-"""Kills a training run with SIGKILL at random moments, resumes it each time, and compares it with one left alone.
+"""Kills a training run with SIGKILL at random moments, resumes it each time, and compares it with an uninterrupted run.
 
 python benchmarks/kill_and_resume.py --kills 20
 """
@@ -47,7 +47,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         alone, killed = Path(temporary) / "alone", Path(temporary) / "killed"
         if start(alone, arguments.steps).wait():
-            raise CompressGANError("the run left alone failed")
+            raise CompressGANError("the uninterrupted run failed")
         kills = 0
         while kills < arguments.kills and saved_step(killed) < arguments.steps:
             process = start(killed, arguments.steps)
@@ -57,9 +57,9 @@ def main() -> int:
                 process.kill()
                 process.wait()
                 kills += 1
-                print(f"killed {kills} times, the last checkpoint is of step {saved_step(killed)}", flush=True)
+                print(f"killed {kills} times; the last checkpoint is from step {saved_step(killed)}", flush=True)
         if start(killed, arguments.steps).wait():
-            raise CompressGANError("the run could not go on")
+            raise CompressGANError("the run could not be resumed")
         readers = [tf.train.load_checkpoint(str(folder / "training")) for folder in (alone, killed)]
         names = sorted(readers[0].get_variable_to_shape_map())
         if names != sorted(readers[1].get_variable_to_shape_map()):
@@ -70,7 +70,7 @@ def main() -> int:
             a, b = (reader.get_tensor(name) for reader in readers)
             if not np.array_equal(a, b):
                 raise CompressGANError(f"{name} differs")
-    print(f"killed {kills} times in {arguments.steps} steps: all {len(names)} variables are equal bit for bit")
+    print(f"killed {kills} times in {arguments.steps} steps: all {len(names)} variables are bit-for-bit equal")
     return 0
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-REPEATS = 5  # of which the fastest counts
+REPEATS = 5  # the fastest one counts
 
 
 def fastest(function: Callable[..., object], *arguments: object) -> float:
-    """Returns the seconds of the fastest of some calls."""
+    """Returns the seconds of the fastest of `REPEATS` calls."""
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Measures training: images per second, waiting for data, arithmetic against the convolution peak, memory.
+"""Measures training: images per second, time spent waiting for data, FLOP/s against the convolution peak, memory.
 
 python benchmarks/train_throughput.py -path photos
 python benchmarks/train_throughput.py -path photos --cases compact-128-float32 paper-256-float32
@@ -47,7 +47,7 @@ def conv_flops(network: keras.Model, photos: tf.Tensor) -> dict[str, int]:
     flops = {}
     for layer, (x, y) in zip(convs, outputs, strict=True):
         height, width, *_ = layer.kernel.shape
-        # A transposed convolution has one product for every input position, a plain one for every output position.
+        # A transposed convolution applies its kernel at every input position, a plain one at every output position.
         positions = x if isinstance(layer, keras.layers.Conv2DTranspose) else y
         batch, rows, columns, _ = positions.shape
         flops[layer.name] = 2 * batch * rows * columns * height * width * x.shape[-1] * y.shape[-1]
@@ -63,7 +63,7 @@ def muon_flops(variables: list) -> int:
         if len(kernel.shape) == 4:
             *rest, columns = kernel.shape
             less, more = sorted((math.prod(rest), columns))
-            # Four products an iteration, but one in the first, and two in the last, which prepares no further one.
+            # Each iteration takes four products, except that the first takes one less, and the last takes two less.
             total += 2 * less**2 * (2 * more + (4 * MUON_ITERATIONS - 3) * less)
     return total
 
@@ -83,7 +83,7 @@ def conv_peak(precision: str) -> float:
             with tf.GradientTape() as tape:
                 tape.watch([x, kernel])
                 y = tf.nn.conv2d(x, kernel, 1, "SAME")
-            # The gradients alone do not need y: TensorFlow would leave the forward pass out.
+            # y is returned, because the gradients do not need it and TensorFlow would skip the forward pass.
             return y, *tape.gradient(y, [x, kernel])
 
         step(x, kernel)
@@ -97,7 +97,7 @@ def conv_peak(precision: str) -> float:
 
 
 def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
-    """Trains some steps of both stages on real photos, and sends table rows."""
+    """Trains for some steps of both stages on real photos, and sends the table's rows."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -121,9 +121,9 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     generator = conv_flops(train_step.model.generator, latents)
     side = train_step.discriminator_side
     discriminator = conv_flops(train_step.discriminator, photos[:, :side, :side])
-    # Backward costs as much as forward twice, to weights and to inputs, but nothing needs the photos' gradient.
+    # The backward pass costs two forward passes, for weights and for inputs. The photos need no gradient.
     codec = 3 * sum([*encoder.values(), *generator.values()]) - encoder["stem"]
-    # The discriminator sees two batches, takes both gradients of both, and hands one of them on to the generator.
+    # The discriminator sees two batches, takes both gradients of each, and passes one more back to the generator.
     first_layers = [flops for name, flops in discriminator.items() if name.endswith("conv0")]
     adversarial = 7 * sum(discriminator.values()) - 2 * sum(first_layers)
     kernels = [*train_step.model.encoder.trainable_variables, *train_step.model.generator.trainable_variables]
@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument(
         "--cases", nargs="+", default=CASES, choices=CASES, metavar="PRESET-CROP-PRECISION", help=", ".join(CASES)
     )
-    parser.add_argument("--steps", type=int, default=20, help="steps to time")
+    parser.add_argument("--steps", type=int, default=20, help="number of steps to time")
     arguments = parser.parse_args()
     import_tensorflow()
     from compressgan.training.data import find_images
@@ -166,19 +166,19 @@ def main() -> int:
     columns = (*columns, " share", "   GiB")
     print(f"| {' | '.join(columns)} |")
     print(f"|{'|'.join('-' * (len(column) + 2) for column in columns)}|")
-    spawn = multiprocessing.get_context("spawn")  # each case alone in its process, so that its memory is its own
+    spawn = multiprocessing.get_context("spawn")  # one process per case, to measure memory per case
     for case in arguments.cases:
         rows, sender = spawn.Pipe(duplex=False)
         steps = arguments.steps if case.startswith("compact") else 3
         process = spawn.Process(target=measure, args=(case, paths, steps, sender))
         process.start()
-        sender.close()  # the process has its own: when that ends, however it does, there are no more rows
+        sender.close()  # only the process can send now, so the pipe closes when it ends
         with suppress(EOFError):
             while True:
                 print(rows.recv(), flush=True)
         process.join()
         if process.exitcode:
-            raise CompressGANError(f"{case}: its process ended with {process.exitcode}")
+            raise CompressGANError(f"{case}: its process ended with exit code {process.exitcode}")
     return 0
 
 

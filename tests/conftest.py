@@ -66,7 +66,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:
-    """Writes random weights as Keras' .h5 format lays VGG19 out."""
+    """Writes random VGG19 weights in the layout of Keras' .h5 format."""
     rng = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in layers]
@@ -80,14 +80,14 @@ def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:
 
 
 def run_cli(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs a command line as a user does, from another folder than the project's."""
+    """Runs a command line as a user does, from a folder other than the project's."""
     command = [sys.executable, str(ROOT / "src" / script), *map(str, arguments)]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, timeout=300)
 
 
 def assert_one_error_line(result: subprocess.CompletedProcess, *words: str, code: int = 1) -> None:
-    """Asserts a failure that says what is wrong in one line."""
+    """Asserts that the command failed and reported exactly one error line, which contains the words."""
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert result.returncode == code, result.stderr
     assert len(errors) == 1, result.stderr

@@ -48,7 +48,7 @@ def test_round_trip_of_extreme_shapes(shape: tuple[int, int, int]) -> None:
 
 
 def test_the_prior_need_not_be_right() -> None:
-    """A channel's bias and gain are learned from the photo: even a blank prior finds its statistics."""
+    """A channel's bias and gain adapt to the photo, so even a blank prior learns its statistics."""
     symbols = np.random.default_rng(0).choice(5, (96, 96, 4), p=[0.02, 0.08, 0.8, 0.08, 0.02])
     entropy = -sum(p * math.log2(p) for p in (0.02, 0.08, 0.8, 0.08, 0.02))
     _, payload = encode(symbols, 5, Prior.blank(4, 5))
@@ -68,7 +68,7 @@ def test_noise_costs_hardly_more_than_the_bound(
 
 
 def test_adversarial_latents_cost_hardly_more_than_the_bound() -> None:
-    """Latents that always are what the model thinks least likely."""
+    """Latents whose symbols are always those that the model considers least likely."""
     prior, shape = random_prior(8, 5, largest=100), (32, 32, 8)
 
     def least_likely(weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:

@@ -26,8 +26,8 @@ def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     output = run_benchmark("coder.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "coder.json")
     result = json.loads((tmp_path / "coder.json").read_text())
     sizes = {row["code"]: row["bytes"] for row in result["sizes"]}
-    assert sizes["text bits, the original's way"] == 8 * sizes["packed, 3 bits a symbol"]
-    assert sizes["block, whole files"] < sizes["packed, 3 bits a symbol"] + 17
+    assert sizes["bits as text, as in the original"] == 8 * sizes["packed, 3 bits per symbol"]
+    assert sizes["block, whole files"] < sizes["packed, 3 bits per symbol"] + 17
     assert all(name in output for name in sizes)
     assert {(row["coder"], row["width"]) for row in result["speeds"]} >= {("context", 1536), ("context", 256)}
 

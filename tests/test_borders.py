@@ -1,4 +1,4 @@
-"""The rooms of the house import each other one way only."""
+"""The package's rooms, its top-level parts, import each other in one direction only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WITHOUT_TENSORFLOW = set(MAY_IMPORT) - {"networks", "training", "cli", "__main__
 
 
 def modules() -> Iterator[tuple[str, Path, set[str]]]:
-    """Yields each module's room and file, and all names that it imports anywhere, also inside functions."""
+    """Yields each module's room and file, and all names that it imports, including those inside functions."""
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         names = set()
@@ -41,7 +41,7 @@ def modules() -> Iterator[tuple[str, Path, set[str]]]:
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f"{path}: imports are absolute"
+                assert not node.level, f"{path}: imports must be absolute"
                 names |= {f"{node.module}.{alias.name}" for alias in node.names}
         yield parts[0], path, names
 

@@ -34,7 +34,7 @@ def test_any_size(codec: Codec, height: int, width: int) -> None:
 
 
 def test_decoded_symbols_are_the_encoded_ones(codec: Codec, checkpoint: Path) -> None:
-    """The reconstruction is the generator's picture of the very latents that the encoder chose."""
+    """The reconstruction is the generator's output for exactly the latents that the encoder chose."""
     photo = make_photo(64, 96)
     model = CompressGAN.load(checkpoint)
     direct = model(photo[np.newaxis].astype(np.float32) / 127.5 - 1)[0].numpy()
@@ -75,7 +75,7 @@ def test_symbols_do_not_depend_on_the_networks_precision(codec: Codec, checkpoin
 
 
 def test_images_of_other_kinds(codec: Codec) -> None:
-    """Pillow images and grey or transparent arrays give what the same photo as RGB array gives."""
+    """Pillow images and grey or transparent arrays give the same bytes as the equivalent RGB array."""
     photo = make_photo(40, 60)
     grey, alpha = photo[..., 0], np.random.default_rng(0).integers(0, 256, (40, 60, 1), dtype=np.uint8)
     rgba = np.concatenate([photo, alpha], axis=-1)

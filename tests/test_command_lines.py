@@ -45,7 +45,7 @@ def test_a_folder_there_and_back(compressed: Path, checkpoint: Path, photos: Pat
         for name, value in same.items():
             assert row[name] == ("" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value))
     assert summary["mean"]["psnr"] == pytest.approx(np.mean([float(row["psnr"]) for row in rows]), 1e-4)
-    assert summary["mean"]["ms_ssim"] is None  # all too small for it
+    assert summary["mean"]["ms_ssim"] is None  # all photos are too small for it
     assert [row["file"] for row in rows] == ["a.png", "b.jpg", "c.webp", "sub/d.png"]
     for row in rows:
         stem = Path(row["file"]).with_suffix("")
@@ -97,7 +97,7 @@ def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, phot
     assert result.returncode == 1
     lines = result.stderr.splitlines()
     assert [line for line in lines if "alpha" in line] == [
-        f"warning: {photos / 'alpha1.png'}: transparency is shown on white (said once)"
+        f"warning: {photos / 'alpha1.png'}: transparency is shown on white (reported only once)"
     ]
     assert sum("cut.jpg: damaged image" in line for line in lines) == 1
     assert sum("text.jpg: not an image" in line for line in lines) == 1
@@ -171,7 +171,7 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
     assert (compressed / "b_comparison.png").exists()
     assert json.loads((compressed / "summary.json").read_text()) == summary
 
-    # Figures that an ended call left out are made too, and a report has all photos.
+    # Figures that an interrupted call left out are added, and a report has all photos.
     (compressed / "summary.json").unlink()
     result = run_cli("inference.py", *arguments, "--report")
     assert result.returncode == 0, result.stderr
@@ -180,7 +180,7 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
     assert (compressed / "report.html").read_text().count("<figure") == 4
     assert kept.read_text() == "mine"
 
-    long = f"{'x' * 245}.png"  # its reconstruction's name would be longer than file systems take
+    long = f"{'x' * 245}.png"  # its reconstruction's name would be longer than file systems allow
     Image.new("RGB", (16, 16)).save(photos / long)
     result = run_cli("inference.py", *arguments)
     assert result.returncode == 1
@@ -189,7 +189,7 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
 
 
 def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Path, photos: Path) -> None:
-    """A `.bin` that stays is what the other outputs are made from, or is named when it cannot be."""
+    """The other outputs are made from a `.bin` that is kept. If it cannot be used, it is named."""
     other = (compressed / "b.bin").read_bytes()
     bins = {"a.bin": b"mine", "c.bin": other}
     for name, data in bins.items():
@@ -198,7 +198,7 @@ def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Pat
     result = run_cli("inference.py", *arguments)
     assert result.returncode == 1
     assert "a.bin: not a CompressGAN .bin file" in result.stderr
-    assert "c.bin: not of this photo: its size differs" in result.stderr
+    assert "c.bin: made from a photo of another size" in result.stderr
     assert {name: (compressed / name).read_bytes() for name in bins} == bins
     assert not (compressed / "a_reconstructed.webp").exists()
     assert (compressed / "b_reconstructed.webp").exists()
@@ -212,7 +212,7 @@ def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, 
     for i in range(30):
         Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
     script = ROOT / "src" / "inference.py"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for number in (signal.SIGINT, signal.SIGTERM):
         out = tmp_path / f"out{number}"
         command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
@@ -279,7 +279,7 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     step = int(output.split("saved at step ")[1].split(";")[0])
     assert step >= 20
 
-    # Another run's index is not what this one goes on with.
+    # This run must not resume with another run's index.
     indexed = tmp_path / "index" / "paths_train.h5"
     with h5py.File(indexed, "w") as file:
         file.create_dataset("path", data=["/nowhere.png"], dtype=h5py.string_dtype("utf-8"))
@@ -293,7 +293,7 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
     result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
     assert_one_error_line(result, "optimizer cannot change", code=2)
-    assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "other settings", code=2)
+    assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "settings differ", code=2)
     result = run_cli("inference.py", "-r", run, "-path", photos / "a.png", "-o", tmp_path / "out")
     assert result.returncode == 0, result.stderr
 
@@ -306,7 +306,7 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
         ((*base, "-path", tmp_path / "empty"), "empty: no images", 1),
         (base, "paths_train.h5: no index of training images yet", 1),
         ((*base, "-path", photos, "--perceptual", tmp_path / "none.h5"), "--perceptual off", 1),
-        (("-r", checkpoint, "-path", photos), "start another run, -r DIR, with --init-from", 2),
+        (("-r", checkpoint, "-path", photos), "start another run with -r DIR --init-from", 2),
         ((*base, "-path", photos, "--set", "colour=1"), "unknown setting: colour", 2),
         ((*base, "-path", photos, "--steps", "0"), "steps: input should be greater than or equal to 1", 2),
     ]
@@ -317,7 +317,7 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
 
 def test_what_tensorflow_finds_is_one_line(photos: Path, tmp_path: Path) -> None:
     for path in photos.rglob("*.*"):
-        path.write_bytes(path.read_bytes()[:200])  # an image by its header, and damaged after it
+        path.write_bytes(path.read_bytes()[:200])  # an image according to its header, but damaged after it
     arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
     result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
     assert_one_error_line(result, "TensorFlow: ", "none of the training images can be read")

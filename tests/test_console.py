@@ -1,4 +1,4 @@
-"""The command `compressgan`, as it is installed."""
+"""The command `compressgan`, as installed."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_there_and_back(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
         "rate": f"{8 * size / 8000:.4f} bits per pixel",
     }
     found = {fact.split()[0]: " ".join(fact.split()[1:]) for fact in facts}
-    assert found.pop("model").endswith("(the same as the given checkpoint's)")
+    assert found.pop("model").endswith(f", the model in {checkpoint}")
     assert found == expected
 
     binary.write_bytes(binary.read_bytes()[:-3])
     result = run_console("info", binary, tmp_path / "out" / "b.bin")
     assert_one_error_line(result, "a.bin: truncated or altered")
-    assert "(not the given checkpoint's)" in result.stdout
+    assert ", not the shipped model\n" in result.stdout
 
 
 def test_version_and_usage() -> None:

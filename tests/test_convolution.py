@@ -51,7 +51,7 @@ def test_bias_gradient_counts_every_position(kind: type[keras.layers.Layer], ker
         return tape.gradient(loss, layer.bias), tf.size(y[..., 0], tf.int32)
 
     counted, positions = gradient()
-    # One after the other in bfloat16, ones add up to no more than 256.
+    # Added one by one in bfloat16, ones never exceed a sum of 256.
     assert positions >= 8 * 32 * 32
     tf.debugging.assert_equal(counted, tf.fill((3,), tf.cast(positions, tf.float32)))
 

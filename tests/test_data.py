@@ -103,7 +103,7 @@ def test_crops_depend_on_the_step_alone(photos: Path, tiny: Config) -> None:
     assert all_at_once.max() <= 1
     np.testing.assert_array_equal(take(paths, tiny, 2, 3), all_at_once[2:])
     assert not np.array_equal(take(paths, tiny.replace(seed=1), 0, 5), all_at_once)
-    # Each epoch, here one batch, shows every image once, in another order and other crops.
+    # Each epoch, here one batch, shows every image once, in a different order and with different crops.
     assert not np.array_equal(all_at_once[0], all_at_once[1])
 
 
@@ -138,7 +138,7 @@ def test_bad_images_are_named_once_and_small_ones_enlarged(
 def test_a_strip_one_pixel_wide_is_cropped_before_it_is_enlarged(tmp_path: Path, tiny: Config) -> None:
     row = np.repeat(np.arange(0, 60_000, dtype=np.int64)[:, np.newaxis] % 256, 3, axis=1).astype(np.uint8)
     Image.fromarray(row[np.newaxis]).save(tmp_path / "strip.png")
-    crops = take([str(tmp_path / "strip.png")], tiny, 0, 1)  # the whole would be 3.8 million pixels wide
+    crops = take([str(tmp_path / "strip.png")], tiny, 0, 1)  # the whole strip would be 3.8 million pixels wide
     assert crops.shape[-3:] == (tiny.crop_size, tiny.crop_size, 3)
 
 

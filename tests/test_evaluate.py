@@ -1,4 +1,4 @@
-"""Measuring against other codecs."""
+"""Comparison with other codecs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def photos() -> dict[str, np.ndarray]:
 
 
 def stored(name: str = "stored", fails_on: int = -1) -> ComparedCodec:
-    """A codec that keeps the upper bits of each pixel, and cannot do photos of one width."""
+    """A codec that keeps the upper bits of each pixel, and fails on photos of one width."""
 
     def encode(photo: np.ndarray, bits: int) -> bytes:
         if photo.shape[1] == fails_on:
@@ -92,7 +92,7 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
     assert means([result])[0]["photos"] == 1
 
     everywhere = bench.measure(stored("other"), 4, None)
-    # Another codec is not given the mean of photos that this one could not do.
+    # Another codec's mean leaves out photos on which this one failed.
     assert [row["photos"] for row in means([*everywhere, result])] == [1, 1]
     assert means([everywhere[1], result]) == []
 
@@ -105,7 +105,7 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
         return np.zeros((1, 1, 3), np.uint8)
 
     assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken), 4, None) == []
-    assert bench.failures["broken", "a.png"] == (4, "comes back as 1 x 1")
+    assert bench.failures["broken", "a.png"] == (4, "decoded to another size, 1 x 1")
 
 
 @pytest.mark.parametrize("codec", available_codecs()[0], ids=lambda codec: codec.name)
@@ -125,7 +125,7 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
         Image.fromarray(make_photo(height, width, i)).save(folder / f"{i}.png")
     (folder / "text.jpg").write_text("no photo")
     result = run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--codecs", "JPEG", "WebP")
-    assert result.returncode == 1, result.stderr  # for the photo that was left out
+    assert result.returncode == 1, result.stderr  # because one photo was skipped
     assert "text.jpg: not an image" in result.stderr
     document = json.loads((out / "results.json").read_text())
     jsonschema.validate(document, SCHEMA)
@@ -138,10 +138,10 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(document["results"])
-    assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"], rel_tol=1e-5)  # the CSV is for people: 6 digits
+    assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"], rel_tol=1e-5)  # the CSV has 6 digits
     assert Image.open(out / "rate_distortion.png").width > 500
     assert Image.open(out / "crops.png").width > 500
-    # The schema says something: a figure that it does not know, or one that is missing, is refused.
+    # The schema is strict: it refuses unknown entries and missing ones.
     for broken in ({**document, "more": 1}, {name: value for name, value in document.items() if name != "means"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, SCHEMA)

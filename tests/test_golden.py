@@ -14,7 +14,7 @@ CHECK = Path(__file__).resolve().parent / "golden" / "check.py"
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("simd", [True, False])
 def test_a_file_from_long_ago_decodes_to_the_same_symbols(threads: str, simd: bool) -> None:
-    """Whatever the number of threads and the instructions that NumPy may use."""
+    """The symbols do not depend on the number of threads or on the instructions that NumPy may use."""
     environment = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
     chosen = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not simd:

@@ -1,4 +1,4 @@
-"""The report page, in a real browser where there is one."""
+"""The report page, in a real browser if one is available."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def figures(file: str, size: int, ms_ssim: float) -> Figures:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[sync_api.Page]:
-    """The report of three photos, opened; at the end, nothing must have been fetched or complained about."""
+    """Opens a report of three photos. At the end, the page must have fetched nothing and logged no message."""
     if not CHROMIUM:
         if os.environ.get("CI"):
             pytest.fail("CI needs a Chromium")
@@ -64,7 +64,7 @@ def test_the_table_sorts_and_the_slider_moves(page: sync_api.Page) -> None:
         assert column(page, number) == rising
         button.click()
         assert column(page, number) == rising[::-1]
-    # What is not known comes last, either way.
+    # Unknown values come last in both directions.
     for expected in (["0.2500", "0.5000", ""], ["0.5000", "0.2500", ""]):
         page.locator('th button:text-is("MS-SSIM")').click()
         assert column(page, 7) == expected

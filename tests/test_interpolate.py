@@ -13,7 +13,7 @@ from conftest import assert_one_error_line, run_cli
 
 @pytest.fixture
 def other(tiny: Config, tmp_path: Path) -> Path:
-    """A checkpoint of the same shapes as `checkpoint`."""
+    """A checkpoint with the same shapes as `checkpoint`."""
     keras.utils.set_random_seed(2)
     folder = tmp_path / "other"
     folder.mkdir()

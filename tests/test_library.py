@@ -42,7 +42,7 @@ def changed(before):
 
 
 def run_program(code: str, folder: Path, *options: str) -> subprocess.CompletedProcess:
-    """Runs a program in its own folder, to which the package is as if it were installed."""
+    """Runs a program in its own folder, with the package importable as if it were installed."""
     (folder / "program.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     for name in ("TF_CPP_MIN_LOG_LEVEL", "OPENBLAS_NUM_THREADS"):  # the tests' own process may have set them
@@ -81,7 +81,7 @@ def test_names_of_the_package(name: str) -> None:
 
 
 def test_an_application_with_modules_of_the_usual_names(checkpoint: Path, tmp_path: Path) -> None:
-    """Its `config`, `settings`, ... are its own, and the library's are the library's."""
+    """The application's `config`, `settings`, ... and the library's modules do not interfere."""
     own = ("config", "settings", "model", "data", "codec", "errors", "files", "losses", "metrics", "cli", "train")
     for name in own:
         (tmp_path / f"{name}.py").write_text(f"OWNER = 'application {name}'\n")
@@ -100,7 +100,7 @@ print({", ".join(f"{name}.OWNER" for name in own)}, sep=",")
 
 def test_import_is_silent_and_fast(tmp_path: Path) -> None:
     seconds = []
-    for _ in range(3):  # the fastest, since other tests run beside
+    for _ in range(3):  # the fastest counts, because other tests may run at the same time
         start = time.perf_counter()
         result = run_program("import compressgan", tmp_path, "-W", "error")
         seconds.append(time.perf_counter() - start)

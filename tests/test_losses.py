@@ -40,7 +40,7 @@ def test_pattern_is_what_neighbouring_blocks_have_in_common(side: int) -> None:
     block = tf.random.uniform((1, side, side, 3), -0.1, 0.1, seed=2)
     weave = tf.tile(block - tf.reduce_mean(block, (1, 2), keepdims=True), (2, 128 // side, 256 // side, 1))
     assert share(weave) > 0.95
-    # Of detail that differs from block to block, hardly anything is left in the mean of 64; of a colour, nothing.
+    # Detail that differs from block to block nearly cancels in the mean of 64; a plain colour does not count.
     assert share(tf.random.uniform(x.shape, -0.1, 0.1, seed=3)) < 0.05
     assert share(tf.fill(x.shape, 0.1)) < 1e-6
 

@@ -46,7 +46,7 @@ def test_checkpoints_from_before_a_setting_still_load(tiny: Config, tmp_path: Pa
     (tmp_path / "config.json").write_text(json.dumps(description))
     again = CompressGAN.load(tmp_path)
     assert (again.config.block_norm, again.config.block_scale, again.config.optimizer) == ("none", 1.0, "adam")
-    # As it was before there were such settings.
+    # The fingerprint is the same as before these settings existed.
     assert fingerprint(PAPER, {}).hex() == "c9551527"
 
 
@@ -88,11 +88,11 @@ def test_damaged_checkpoints_say_what_is_wrong(checkpoint: Path, tmp_path: Path)
     folder = copy("other-settings")
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"latent_channels": 4', '"latent_channels": 6'))
-    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape"):
+    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has shape"):
         CompressGAN.load(folder)
     (folder / "config.json").write_text(text.replace('"levels"', '"level"'))
-    with pytest.raises(CompressGANError, match=r"config\.json: not the settings"):
+    with pytest.raises(CompressGANError, match=r"config\.json: not valid checkpoint settings"):
         read_config(folder)
     (folder / "config.json").write_text("[]")
-    with pytest.raises(CompressGANError, match=r"config\.json: not the settings"):
+    with pytest.raises(CompressGANError, match=r"config\.json: not valid checkpoint settings"):
         read_config(folder)

@@ -39,7 +39,7 @@ def test_latents_are_bounded_by_tanh_or_free() -> None:
     bounded = build_encoder(TINY)(photo)
     free = build_encoder(TINY.replace(latent_bound=0.0))(photo)
     assert np.max(np.abs(bounded)) <= 2.5 < np.max(np.abs(free))
-    # No ReLU on the bottleneck: negative centers must be reached.
+    # No ReLU on the bottleneck: negative centers must be reachable.
     assert np.min(free) < 0
 
 
@@ -54,7 +54,7 @@ def test_discriminator_scales(size: int) -> None:
 
 
 def test_channel_norm_is_local_and_instance_norm_is_not() -> None:
-    """A change far away must not reach a pixel under channel norm: that is what lets an image be tiled."""
+    """Under channel norm, a distant change must not affect a pixel, or images could not be tiled."""
     keras.utils.set_random_seed(0)
     near = np.random.default_rng(0).uniform(-1, 1, (1, 16, 512, 3)).astype(np.float32)
     far = near.copy()
@@ -79,7 +79,7 @@ def test_residual_branches_start_at_zero() -> None:
 
 @pytest.mark.parametrize(("norm", "alive"), [("channel", True), ("none", False)])
 def test_the_norm_keeps_blocks_from_falling_silent(norm: str, alive: bool) -> None:
-    """Where all of a ReLU's inputs have sunk below zero, no gradient would ever lift them again."""
+    """Without the norm, once all of a ReLU's inputs are below zero, no gradient can raise them again."""
     config = TINY.replace(block_norm=norm, zero_init_blocks=False)
     generator = build_generator(config)
     first = generator.get_layer("block1_conv1")

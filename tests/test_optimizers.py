@@ -18,7 +18,7 @@ def test_orthogonalized_matrices_keep_their_directions_and_have_equal_lengths(sh
     result = orthogonalized(tf.constant(1e-6 * matrix, tf.float32)).numpy()
     inner = u.T @ result @ v
     assert np.abs(inner - np.diag(np.diag(inner))).max() < 1e-3
-    # The iteration's polynomial does not settle at 1, but between these.
+    # The iteration does not converge to 1, but ends between these bounds.
     assert np.diag(inner)[rank // 2 :].min() > 0.65
     assert np.diag(inner).max() < 1.25
 
@@ -41,7 +41,7 @@ def test_kernels_move_by_muon_and_the_rest_by_adam() -> None:
         muon.apply([scale * gradient, scale * gradient[0, 0, 0]], [kernel, bias])
         adam.apply([scale * gradient[0, 0, 0]], [adams_bias])
     np.testing.assert_allclose(bias.numpy(), adams_bias.numpy(), rtol=1e-4)
-    # The gradient's direction did not change, so both steps are the same whatever its length: about 0.2 * 0.1 an entry.
+    # The gradient's direction did not change, so both steps are equal, whatever its length: about 0.2 * 0.1 per entry.
     moved = kernel.numpy() - before
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(2 * 0.2 * 0.1, rel=0.2)
     assert np.sum(moved * gradient) < 0

@@ -23,7 +23,7 @@ def test_order_results_and_errors() -> None:
 
 
 def test_stages_run_at_the_same_time() -> None:
-    """Each stage waits until the other has begun: one after the other they would wait for ever."""
+    """Each stage waits until the other has begun. Run one after the other, they would wait forever."""
     barrier = threading.Barrier(2, timeout=20)
 
     def first(x: int) -> int:

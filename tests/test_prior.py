@@ -34,7 +34,7 @@ def test_blank_at_first(config: Config) -> None:
 
 
 def test_only_earlier_fronts_are_seen(prior: ContextPrior) -> None:
-    """Changing a symbol changes no logits of its own front or of earlier ones, and those of its neighbours to come."""
+    """Changing a symbol changes only the logits of later neighbours, not those of its own front or earlier ones."""
     height, width, channels = 6, 9, 6
     symbols = random_symbols(1, height, width, channels)
     row, column, channel = 3, 4, 2

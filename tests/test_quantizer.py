@@ -38,7 +38,7 @@ def test_centers_start_as_designed_and_are_sorted_on_use() -> None:
 
 
 def test_gradients_reach_every_encoder_weight_and_center(tiny: Config) -> None:
-    # Branches that start at zero would give the layers before them their gradient one step later.
+    # Before branches that start at zero, layers would get no gradient at the first step.
     model = CompressGAN(tiny.replace(zero_init_blocks=False))
     photos = tf.random.uniform((2, 64, 64, 3), -1, 1, seed=1)
     with tf.GradientTape() as tape:

@@ -107,7 +107,7 @@ def test_a_raw_files_preview_is_not_taken_for_the_photo(tmp_path: Path) -> None:
 
 
 def test_heic(tmp_path: Path) -> None:
-    """Without what reads it, it is named rather than passed over."""
+    """Without pillow-heif, a HEIC file is reported rather than ignored."""
     path = tmp_path / "phone.HEIC"
     path.write_bytes(b"not a photo")
     assert is_photo(path)
@@ -125,9 +125,9 @@ def test_every_8_bit_value_survives_the_float_range() -> None:
 
 
 def wide_gamut_profile() -> bytes:
-    """A profile like Display P3's would need a file; LCMS can make Lab and XYZ ones, and sRGB to be altered."""
+    """An altered sRGB profile, because LCMS cannot create a wide-gamut one such as Display P3 without a file."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # Swaps the tags of red and green, so that the conversion swaps the channels.
+    # Swaps the tags of red and green, so the conversion swaps the channels.
     red, green = data.find(b"rXYZ"), data.find(b"gXYZ")
     data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
     return bytes(data)
@@ -162,7 +162,7 @@ def test_a_photo_too_large_for_the_memory_is_named(tmp_path: Path, monkeypatch: 
 
 
 def test_too_many_pixels(tmp_path: Path) -> None:
-    """A file of a few hundred bytes that claims billions of pixels is refused before memory is taken."""
+    """A file of a few hundred bytes that claims billions of pixels is refused before memory is allocated."""
     for width, height in ((20_000, 20_000), (100_000, 100_000)):
         header = b"P6 %d %d 255\n" % (width, height)
         (tmp_path / "bomb.ppm").write_bytes(header + bytes(100))
@@ -171,7 +171,7 @@ def test_too_many_pixels(tmp_path: Path) -> None:
 
 
 def test_damaged_files_of_any_kind_are_one_error(tmp_path: Path) -> None:
-    """Pillow raises many kinds of exceptions; a photo that is damaged raises ours."""
+    """Pillow raises many kinds of exceptions, but a damaged photo always raises ours."""
     rng = np.random.default_rng(0)
     for suffix in ("jpg", "png", "gif", "tiff", "webp", "bmp"):
         Image.fromarray(PHOTO).save(tmp_path / f"photo.{suffix}")
@@ -198,7 +198,7 @@ def linear_srgb_profile() -> bytes:
 
 
 def linear_grey_profile() -> bytes:
-    """The least that LCMS takes for a grey profile: white point and a curve of gamma 1, and a name with sRGB in it."""
+    """A minimal grey profile that LCMS accepts: a white point, a curve of gamma 1, and a name that contains sRGB."""
     name = "Grayscale with sRGB TRC".encode("utf-16-be")
     parts = {
         b"desc": b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(name), 28) + name + bytes(2),

@@ -21,7 +21,7 @@ from conftest import ROOT, make_photo
 
 @pytest.fixture
 def model(tiny: Config) -> CompressGAN:
-    """An untrained model, of which the prior prefers some symbols to others."""
+    """An untrained model whose prior prefers some symbols to others."""
     keras.utils.set_random_seed(1)
     model = CompressGAN(tiny.replace(zero_init_blocks=False))
     model.prior.output_bias.assign(np.random.default_rng(0).normal(0, 1, model.prior.output_bias.shape))
@@ -29,7 +29,7 @@ def model(tiny: Config) -> CompressGAN:
 
 
 def loss(model: CompressGAN, latents: np.ndarray, photo: np.ndarray) -> float:
-    """What is decoded from the latents costs this much, in distortion and rate."""
+    """Returns the distortion and the weighted rate of the photo decoded from the latents, added up."""
     symbols = model.quantizer.indices(latents[np.newaxis])
     reconstruction = model.generator(model.quantizer.dequantize(symbols))
     distortion = losses.distortion(to_float(photo)[np.newaxis], reconstruction)
@@ -52,7 +52,7 @@ def test_more_steps_leave_less_loss(monkeypatch: pytest.MonkeyPatch, window: int
 
 
 def test_latents_that_cannot_be_bettered_stay(model: CompressGAN, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refining, "STEP", 100.0)  # far beyond anything good
+    monkeypatch.setattr(refining, "STEP", 100.0)  # far too large
     photo = make_photo(64, 64)
     networks = TensorFlowNetworks(model)
     latents = Codec(networks).latents(photo)

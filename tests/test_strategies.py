@@ -90,11 +90,11 @@ def test_two_devices(photo_folder: Path, on_one_device: list[np.ndarray], tmp_pa
 
 
 def test_two_machines_and_the_loss_of_one(photo_folder: Path, on_one_device: list[np.ndarray], tmp_path: Path) -> None:
-    """Two workers, one of which is killed half-way; both started again go on and end where one device ends."""
+    """One of two workers is killed half-way. Restarted, both resume and end with the same weights as one device."""
 
     ports = free_ports()
     workers = [start_training(tmp_path, photo_folder, tf_config=cluster(i, ports)) for i in range(2)]
-    # The second stage is traced after the first checkpoint: time to kill a worker.
+    # The second stage is traced after the first checkpoint, which leaves time to kill a worker.
     deadline = time.monotonic() + 200
     state = tmp_path / "run" / "training"
     while not (state / "ckpt-10.index").exists() and time.monotonic() < deadline:

@@ -37,7 +37,7 @@ def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) 
     [
         TINY.replace(zero_init_blocks=False),
         TINY.replace(zero_init_blocks=False, encoder_blocks=2, generator_blocks=3, norm="channel"),
-        TINY.replace(zero_init_blocks=False, stem_kernel=5),  # here the finish needs a position more
+        TINY.replace(zero_init_blocks=False, stem_kernel=5),  # here the finishing block needs one more position
         PAPER.replace(
             norm="none", encoder_widths=(4,) * 5, generator_widths=(4,) * 5, generator_blocks=2, latent_channels=2
         ),

@@ -77,7 +77,7 @@ def test_the_weight_of_the_rate_follows_the_target(tiny: Config) -> None:
 
 
 def test_gradients_are_clipped_together(tiny: Config) -> None:
-    """Adam hides the gradient's size, so the clip is seen in its first moment: (1 - beta_1) times the gradient."""
+    """Adam's steps hide the gradient's size, but its first moment shows it: (1 - beta_1) times the gradient."""
     config = tiny.replace(warmup_steps=0, gradient_clip=1e-3)
     train_step = make_step(config)
     norm = float(train_step(noise(), 0)["gradient_norm/generator"])
@@ -102,7 +102,7 @@ def test_temperature_is_annealed() -> None:
 
 
 def test_vgg19_sees_a_window_that_moves(tiny: Config) -> None:
-    """The perceptual term is taken in one window of the photos, another one at each step."""
+    """The perceptual term is computed in one window of the photos, a different one at each step."""
     config = tiny.replace(perceptual_coeff=1.0, perceptual_crop=32, learning_rate=0.0)
     rows, columns = tf.meshgrid(tf.range(64.0), tf.range(64.0), indexing="ij")
     photos = tf.tile(tf.stack([rows, columns, rows], axis=-1)[tf.newaxis] / 64, (4, 1, 1, 1))
@@ -124,7 +124,7 @@ def test_vgg19_sees_a_window_that_moves(tiny: Config) -> None:
 
 
 def test_the_discriminator_sees_a_window_that_moves(tiny: Config) -> None:
-    """Blocks of 16 pixels lie elsewhere in it at each step, in photos and reconstructions alike."""
+    """Blocks of 16 pixels have a different offset in it at each step, in photos and reconstructions alike."""
     train_step = make_step(tiny.replace(adversarial_from=0))
     discriminator, seen = train_step.discriminator, []
 

@@ -45,7 +45,7 @@ def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 
 
 def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
-    """Eight steps across both stages equal three and five, bit for bit: networks, EMA and optimizers."""
+    """Eight steps across both stages equal three plus five, bit for bit: networks, EMA and optimizers."""
     config = tiny.replace(steps=8, adversarial_from=5, save_every=3, validate_every=100)
     whole = make_trainer(config, tmp_path / "whole")
     whole.fit(paths, [])
@@ -117,7 +117,7 @@ def test_settings_changed_on_going_on_survive_a_kill(
 
 
 def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
-    """A run that ends with a rate far too high keeps what it had before."""
+    """A validation with a worse score does not replace the best checkpoint."""
     config = tiny.replace(steps=30, adversarial_from=30, validate_every=10, learning_rate=3e-3, rate_coeff=1.0)
     trainer = make_trainer(config, tmp_path)
     trainer.fit(paths, paths)
@@ -136,7 +136,7 @@ def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, c
     for model in (trainer.model, trainer.ema):
         assert_equal(source.get_weights(), model.get_weights())
     other = tiny.replace(latent_channels=6)
-    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has the shape \(3, 3, 16, 4\), but"):
+    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has shape \(3, 3, 16, 4\), but"):
         Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
 
 
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, tiny: Config
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
-        pytest.skip("a small disk can only be made by root")
+        pytest.skip("only root can mount a small disk")
     try:
         config = tiny.replace(steps=4, save_every=4, validate_every=100)
         trainer = make_trainer(config, disk / "run")
@@ -212,7 +212,7 @@ def test_state_of_other_settings_is_refused(tmp_path: Path, tiny: Config) -> Non
 def test_a_signal_lets_the_step_end_and_is_saved_with_it(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle of a step, and going on, gives what a run left alone gives."""
+    """A run that is interrupted by Ctrl-C in the middle of a step and resumed equals an uninterrupted run."""
     config = tiny.replace(steps=6, adversarial_from=6, validate_every=100)
     whole = make_trainer(config, tmp_path / "whole")
     whole.fit(paths, [])

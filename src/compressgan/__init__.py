@@ -6,7 +6,7 @@
     data = codec.compress(image)      # NumPy (H, W, 3) uint8 or a Pillow image -> the bytes of a .bin file
     photo = codec.decompress(data)    # -> NumPy (H, W, 3) uint8
 
-The names below are imported on first use, so that `import compressgan` alone costs nothing.
+The names below are imported on first use, so `import compressgan` alone takes almost no time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoint folders as inference reads them: `config.json` and `model.weights.h5`."""
+"""The part of a checkpoint folder that inference reads: `config.json` and `model.weights.h5`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_config(directory: Path) -> tuple[Config, str]:
     except OSError as error:
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise CompressGANError(f"{path}: not the settings of a checkpoint ({error})") from None
+        raise CompressGANError(f"{path}: not valid checkpoint settings ({error})") from None
 
 
 def read_weights(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ def read_weights(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
     Args:
         directory: the checkpoint folder.
-        shapes: the names and shapes that the settings ask for.
+        shapes: the names and shapes that the settings require.
 
     Returns:
         Arrays as stored, float16 or float32.
@@ -67,7 +67,7 @@ def read_weights(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
                     raise CompressGANError(f"{path}: {name} is missing")
                 if file[name].shape != shape:
                     raise CompressGANError(
-                        f"{path}: {name} has the shape {file[name].shape}, but its settings need {shape}"
+                        f"{path}: {name} has shape {file[name].shape}, but the settings require {shape}"
                     )
                 arrays[name] = file[name][()]
     except (OSError, TypeError, RuntimeError, KeyError, AttributeError, OverflowError, ValueError) as error:
@@ -77,7 +77,7 @@ def read_weights(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
 
 def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes `config.json` and `model.weights.h5`: all that inference needs.
+    """Writes `config.json` and `model.weights.h5`, everything that inference needs.
 
     Raises:
         CompressGANError: the folder cannot be written to.
@@ -98,7 +98,7 @@ def fingerprint(config: Config, weights: Mapping[str, np.ndarray]) -> bytes:
     """Returns the first 4 bytes of a SHA-256 of the architecture and the weights as stored."""
     digest = hashlib.sha256()
     settings = config.to_json()
-    # A setting that has its earlier value is left out, so that the fingerprints of older models stay the same.
+    # Settings with their earlier values are left out, to keep the fingerprints of older models unchanged.
     named = {name: settings[name] for name in ARCHITECTURE if settings[name] != EARLIER_VALUES.get(name)}
     digest.update(json.dumps(named).encode())
     for name in sorted(weights):

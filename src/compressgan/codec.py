@@ -29,11 +29,11 @@ class Codec:
     """Compresses photos with one model.
 
     Args:
-        networks: of the model.
-        memory: about how many bytes the networks may take. Larger photos are processed in tiles, with the same result
-            but for rounding. Refining takes the same memory for every photo, whatever this is.
-        effort: number of refinement steps for each photo that is compressed. With 0, and for models with instance norm,
-            the latents stay as the encoder computes them.
+        networks: the model's networks.
+        memory: approximate limit on the networks' memory, in bytes. Photos that need more are processed in tiles, with
+            the same result up to rounding. Refinement uses a fixed amount of memory, independent of this limit.
+        effort: number of refinement steps per compressed photo. With 0, or for models with instance norm, the encoder's
+            latents are used unchanged.
     """
 
     def __init__(self, networks: Networks, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT) -> None:
@@ -62,22 +62,22 @@ class Codec:
         return cls(load_networks(shipped_checkpoint() if checkpoint is None else Path(checkpoint)), memory, effort)
 
     def bound(self, height: int, width: int) -> float:
-        """Returns the most bits per pixel that a photo's latents can need, without the container's 17 bytes.
+        """Returns an upper bound on the rate of a photo's latents in bits per pixel, without the container's 17 bytes.
 
-        That is C log2(L) / 256 if the sides are multiples of 16.
+        It is C log2(L) / 256 if the sides are multiples of 16.
         """
         rows, columns = latent_size(height, width)
         return rows * columns * self._config.latent_channels * math.log2(self.levels) / (height * width)
 
     def compress(self, image: np.ndarray | Image.Image, coder: str = "context") -> bytes:
-        """Compresses an image of any size to the bytes of a `.bin` file.
+        """Compresses an image of any size into the bytes of a `.bin` file.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` takes, such as Pillow images.
+            image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` accepts, such as Pillow images.
             coder: one of `arithmetic_coder.CODERS`.
 
         Raises:
-            CompressGANError: not such an image, or it has more pixels than the format or the memory allows.
+            CompressGANError: the image is not of this kind, or has more pixels than the format or the memory allows.
         """
         photo = as_photo(image)
         return self.to_bytes(self.symbols(photo), *photo.shape[:2], coder)
@@ -111,7 +111,7 @@ class Codec:
         return self.quantize(latents)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
-        """Returns the symbols of latents, int32: the index of the nearest center of each."""
+        """Returns the symbol of each latent, int32: the index of the nearest center."""
         return np.argmin(np.square(latents[..., np.newaxis] - self._centers), axis=-1).astype(np.int32)
 
     def to_bytes(self, symbols: np.ndarray, height: int, width: int, coder: str = "context") -> bytes:
@@ -124,10 +124,10 @@ class Codec:
         return Bitstream(height, width, symbols.shape[-1], self.fingerprint, coder, payload).to_bytes()
 
     def from_bytes(self, data: bytes) -> tuple[np.ndarray, int, int]:
-        """Decodes the symbols of a photo and its height and width: the inverse of `to_bytes`.
+        """Decodes a photo's symbols, height and width: the inverse of `to_bytes`.
 
         Raises:
-            BitstreamError: as `decompress`.
+            BitstreamError: as for `decompress`.
         """
         stream = Bitstream.from_bytes(data)
         if stream.fingerprint != self.fingerprint:
@@ -136,7 +136,7 @@ class Codec:
                 f"this checkpoint has {self.fingerprint.hex()})"
             )
         if stream.channels != self._config.latent_channels:
-            raise BitstreamError("altered: the number of latent channels is not the model's")
+            raise BitstreamError("altered: the number of latent channels differs from the model's")
         shape = (*latent_size(stream.height, stream.width), stream.channels)
         try:
             symbols = arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
@@ -145,7 +145,7 @@ class Codec:
         return symbols, stream.height, stream.width
 
     def reconstruct(self, symbols: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Returns the photo (height, width, 3) uint8 that the generator paints from a photo's symbols."""
+        """Returns the photo (height, width, 3) uint8 that the generator reconstructs from its symbols."""
 
         def generator(symbols: np.ndarray) -> np.ndarray:
             return to_uint8(self._networks.generate(self._centers[symbols]))
@@ -161,21 +161,21 @@ class Codec:
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
     ) -> np.ndarray:
-        """Runs a network on the whole of `x` if memory allows, else in tiles."""
+        """Runs a network on the whole of `x` if memory allows, otherwise in tiles."""
         rows, columns = x.shape[0] // block[0], x.shape[1] // block[0]
         if rows * columns <= self._positions:
             return network(x)
         if self._config.norm == "instance":
             raise CompressGANError(
                 f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed; a model with instance "
-                "norm cannot work in tiles, because its norm depends on the whole photo"
+                "norm cannot process a photo in tiles, because the norm depends on the whole photo"
             )
         side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
 
 
 def _padded(photo: np.ndarray) -> np.ndarray:
-    """Returns the photo, reflected at its edges to sides that are multiples of 16.
+    """Returns the photo, padded by reflection to sides that are multiples of 16.
 
     Raises:
         CompressGANError: the photo has more pixels than the format allows.

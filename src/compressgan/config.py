@@ -41,7 +41,7 @@ class Config(BaseModel):
     levels: Annotated[int, Field(ge=2, le=32)] = 5
     """L, number of quantization centers."""
     latent_bound: Weight = 2.5
-    """Latents are bound * tanh(.), so that every center is used; 0: unbounded, as in the paper."""
+    """Latents are bound * tanh(.), so every center is used; 0: unbounded, as in the paper."""
     prior_width: Annotated[int, Field(ge=1, le=64)] = 16
     """Hidden units per latent channel of the entropy coder's trained prior."""
     temperature: Annotated[float, Field(ge=1e-6)] = 1.0
@@ -53,15 +53,15 @@ class Config(BaseModel):
     norm: Literal["none", "channel", "instance"] = "none"
     """Normalization in all layers. Instance norm sees the whole image, which rules out tiling."""
     stem_block: Positive = 4
-    """Pixels per side that the first layer folds into channels and the last one unfolds; 1: none."""
+    """Pixels per side that the first layer folds into channels and the last one unfolds; 1: no folding."""
     stem_kernel: Positive = 3
     """Kernel size of the first and the last layer."""
     encoder_widths: Widths = (96, 192, 192)
-    """Channels of the first layer, then of one 3x3 stride-2 layer per further width."""
+    """Channels of the first layer, then of one 3x3 stride-2 layer for each further width."""
     encoder_blocks: Step = 3
     """Residual blocks of the encoder, at 1/16 of the photo's size."""
     generator_widths: Widths = (192, 128, 64)
-    """Channels of the trunk at 1/16, then after each doubling of the size."""
+    """Channels of the trunk at 1/16 of the photo's size, then after each doubling of the size."""
     generator_blocks: Step = 6
     """Residual blocks of the generator, at 1/16 of the photo's size."""
     upsampling: Literal["pixel_shuffle", "transposed"] = "pixel_shuffle"
@@ -71,7 +71,7 @@ class Config(BaseModel):
     zero_init_blocks: bool = True
     """Residual branches start at zero, which keeps training without norm stable."""
     block_norm: Literal["none", "channel"] = "channel"
-    """Norm in the blocks at 1/16, without which their ReLUs die; none: the same as `norm`."""
+    """Norm in the residual blocks at 1/16, which keeps their ReLUs from dying; none: the same as `norm`."""
     block_scale: Weight = 0.1
     """Scale of the residual branches, whose updates would otherwise be too large (EDSR, arXiv 1707.02921)."""
 
@@ -89,15 +89,15 @@ class Config(BaseModel):
     distortion_coeff: Weight = 12.0
     """Weight of the MSE on [-1, 1]."""
     rate_coeff: Weight = 0.05
-    """Weight of the latents' code length in bits per pixel: the paper's beta, which is 0 there."""
+    """Weight of the latents' code length in bits per pixel: the paper's beta, which the paper sets to 0."""
     rate_target: Weight = 0.062
-    """Bits per pixel that the rate weight slowly adapts to reach; 0: the weight is fixed."""
+    """Target rate in bits per pixel, to which the rate weight slowly adapts; 0: the weight is fixed."""
     perceptual_coeff: Weight = 0.2
     """Weight of the VGG19 feature distance; 0: VGG19 is not loaded."""
     perceptual_crop: Annotated[int, Field(ge=STRIDE)] = 128
-    """Pixels per side of the random window of each crop that VGG19, the slowest part, sees."""
+    """Pixels per side of the random window of each crop that goes through VGG19, the slowest part."""
     feature_matching_coeff: Weight = 0.2
-    """Weight of the L1 between discriminator features of x and of G(x)."""
+    """Weight of the L1 distance between the discriminators' features of x and of G(x)."""
     pattern_coeff: Weight = 100.0
     """Weight of the error that neighbouring blocks have in common."""
     vgg19_weights: str = "imagenet"
@@ -115,9 +115,9 @@ class Config(BaseModel):
     batch_size: Positive = 8
     """Crops per step."""
     optimizer: Literal["muon", "adam"] = "muon"
-    """Optimizer of encoder, centers and generator; prior and discriminators use Adam."""
+    """Optimizer of the encoder, the centers and the generator; the prior and the discriminators use Adam."""
     learning_rate: Weight = 1e-3
-    """Learning rate of encoder, centers and generator."""
+    """Learning rate of the encoder, the centers and the generator."""
     prior_learning_rate: Weight = 2e-3
     """Learning rate of the entropy coder's prior."""
     discriminator_learning_rate: Weight = 2e-4
@@ -131,7 +131,7 @@ class Config(BaseModel):
     gradient_clip: Weight = 1.0
     """Largest global norm of a gradient; 0: no clipping."""
     ema_decay: Annotated[float, Field(ge=0, le=0.999999)] = 0.999
-    """Decay of the averaged weights, which inference uses."""
+    """Decay of the weights' exponential moving average (EMA), which inference uses."""
     precision: Precision = "float32"
     """Precision of the layers' arithmetic."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -141,7 +141,7 @@ class Config(BaseModel):
     validation_images: Step = 16
     """Number of images used in each validation."""
     validation_max_side: Annotated[int, Field(ge=STRIDE)] = 768
-    """Pixels per side to which validation images are cropped, in their middle."""
+    """Largest side of validation images in pixels; larger ones are cropped to their middle."""
     validate_every: Positive = 2_000
     """Steps between validations."""
     save_every: Positive = 500
@@ -154,7 +154,7 @@ class Config(BaseModel):
         for name in ("encoder_widths", "generator_widths"):
             if self.stem_block * 2 ** (len(getattr(self, name)) - 1) != STRIDE:
                 raise ValueError(
-                    f"{name} needs one width for the first layer and one for each halving: "
+                    f"{name} needs one width for the first layer and one for each factor of 2 in size: "
                     f"stem_block * 2^(number of widths - 1) must be {STRIDE}"
                 )
         if self.finish_width and self.stem_block % 2:
@@ -183,8 +183,7 @@ class Config(BaseModel):
     def from_json(cls, values: dict[str, Any]) -> Config:
         """Rebuilds the settings from `to_json`'s output.
 
-        Settings of training that an older version did not have get their defaults. Settings of the architecture are
-        required.
+        Training settings that an older version did not have get their defaults. Architecture settings are required.
 
         Raises:
             ValueError: a setting is missing, unknown or out of range; the message is one line.
@@ -196,16 +195,16 @@ class Config(BaseModel):
         return cls().replace(**values)
 
     def override(self, assignments: list[str]) -> Config:
-        """Returns a copy changed by `name=value` texts, whose values are JSON or bare words.
+        """Returns a copy changed by `name=value` strings, whose values are JSON or bare words.
 
         Raises:
-            ValueError: a text has no `=`, or a setting is unknown or out of range; the message is one line.
+            ValueError: a string has no `=`, or a setting is unknown or out of range; the message is one line.
         """
         changes = {}
         for assignment in assignments:
             name, equals, text = assignment.partition("=")
             if not equals:
-                raise ValueError(f"a setting is written name=value, not {assignment!r}")
+                raise ValueError(f"a setting must be given as name=value, not {assignment!r}")
             try:
                 changes[name] = json.loads(text)
             except json.JSONDecodeError:
@@ -213,7 +212,7 @@ class Config(BaseModel):
         return self.replace(**changes)
 
 
-# Values of settings that are missing in older checkpoints: what the code did before the setting existed.
+# Values of settings that older checkpoints lack. They match the code's behaviour before the setting existed.
 EARLIER_VALUES = {"optimizer": "adam", "block_norm": "none", "block_scale": 1.0, "pattern_coeff": 0.0}
 
 # Settings that shape the networks or the meaning of the latents. They are fixed once a checkpoint exists.
@@ -239,7 +238,7 @@ ARCHITECTURE = (
 
 
 def _one_line(error: ValidationError) -> str:
-    """Returns the first thing that is wrong as one line that names the setting."""
+    """Returns the first error as one line that names the setting."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":

@@ -19,5 +19,5 @@ class UsageError(CompressGANError):
 
 
 def os_reason(error: OSError) -> str:
-    """Returns the operating system's reason for an error, without its number and path."""
+    """Returns the operating system's reason for an error, without the error number and the path."""
     return error.strerror or str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 STRIDE = 16  # pixels per side of one latent position
 MAX_SIDE = 2**20 - 1  # pixels per side of a photo
-MAX_PIXELS = 2**28  # of a photo
+MAX_PIXELS = 2**28  # per photo
 
 
 def size_fits(height: int, width: int) -> bool:

@@ -1,8 +1,8 @@
 """Refining the latents of one photo before they are coded.
 
-The encoder computes the latents in one pass, as was best for the photos of its training. A few gradient steps on the
-latents, through the generator and the entropy coder's prior, make them better for this photo (Campos et al., Content
-Adaptive Optimization for Neural Image Compression, arXiv 1906.01223). Decoding stays the same.
+The encoder computes the latents in one pass, with weights that were best for its training photos on average. A few
+gradient steps on the latents, through the generator and the entropy coder's prior, improve them for this photo (Campos
+et al., Content Adaptive Optimization for Neural Image Compression, arXiv 1906.01223). Decoding stays the same.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from compressgan.images.pixels import to_float
 from compressgan.images.tiling import run_in_tiles
 from compressgan.runtime import Networks
 
-STEP = 0.04  # length of the first step, for a gradient whose mean square is 1 in its channel; centers are about 1 apart
-STEP_FALL = 1.5  # step i of n has (1 - i / n)^STEP_FALL of the first length: the last steps must be small
+STEP = 0.04  # length of the first step, for a gradient with a mean square of 1 per channel; centers are about 1 apart
+STEP_FALL = 1.5  # step i of n has (1 - i / n)^STEP_FALL times the first length, because the last steps must be small
 HARM = 1.05  # factor by which the long first steps may raise the loss before the last steps lower it
-RATE_WEIGHT = 0.1  # weight of a bit per pixel against the MSE on [-1, 1]; it about keeps the shipped model's rate
-WINDOW, HALO = 48, 4  # size of what is refined at once, and of the margin that is only looked at, latent positions
+RATE_WEIGHT = 0.1  # weight of a bit per pixel against the MSE on [-1, 1]; it roughly keeps the shipped model's rate
+WINDOW, HALO = 48, 4  # side of a window that is refined at once, and margin that is only read; latent positions
 
 
 class Refiner:
-    """Moves latents to where the distortion and rate of what is decoded from them are lower.
+    """Moves latents to lower the distortion and the rate of the photo decoded from them.
 
     Args:
-        networks: without instance norm, because in a window the generator would see other statistics.
-        steps: number of gradient steps, 1 or more. Their lengths depend on their number.
+        networks: a model's networks, without instance norm, whose statistics would differ in a window.
+        steps: number of gradient steps, 1 or more. The step lengths depend on it.
     """
 
     def __init__(self, networks: Networks, steps: int) -> None:
@@ -36,10 +36,10 @@ class Refiner:
         self._steps = steps
 
     def __call__(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
-        """Returns better latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8.
+        """Returns refined latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8.
 
-        Large photos are refined in windows of a fixed size, so that the file does not depend on the memory available.
-        The generator looks further than `HALO`, so the loss near a window's border is not quite that of the whole.
+        Large photos are refined in windows of a fixed size, so the file does not depend on the memory available. The
+        generator looks further than `HALO`, so the loss near a window's border differs slightly from the whole photo's.
         """
 
         def refined(positions: np.ndarray) -> np.ndarray:
@@ -58,5 +58,5 @@ class Refiner:
                 best, least = latents, loss
             scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)
             latents = latents - np.float32(STEP * (1 - i / self._steps) ** STEP_FALL) * gradient / scale
-        # Measuring the last step would take half as long as a step. It is trusted unless the one before did harm.
+        # Measuring the loss after the last step would cost half a step. It is trusted unless the one before did harm.
         return latents if loss < HARM * least else best

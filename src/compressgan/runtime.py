@@ -1,4 +1,4 @@
-"""What the codec needs of a model, and how a checkpoint becomes one."""
+"""The networks that the codec needs from a model, and loading them from a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Networks(Protocol):
     Attributes:
         config: the model's settings.
         encoder_halo: how far the encoder looks beyond a latent position, in latent positions.
-        generator_halo: the same of the generator.
+        generator_halo: the same for the generator.
         bytes_per_position: approximate memory that the networks need per latent position.
     """
 
@@ -45,9 +45,9 @@ class Networks(Protocol):
         """Quantized latents (h, w, C) float32 -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
 
     def loss_and_gradient(self, latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
-        """Latents (h, w, C) and their photo (16 h, 16 w, 3) float32 -> loss, and its gradient for the latents.
+        """Latents (h, w, C) and photo (16 h, 16 w, 3) float32 -> loss, and its gradient with respect to the latents.
 
-        The loss is MSE on [-1, 1] + rate_weight * bits per pixel, of what is decoded from the quantized latents.
+        The loss is the MSE on [-1, 1] + rate_weight * bits per pixel, both for the quantized latents.
         """
 
 

@@ -1,6 +1,6 @@
-"""Decodes golden.bin and prints its symbols' SHA-256, and which instructions NumPy chooses by itself.
+"""Decodes golden.bin, and prints the SHA-256 of its symbols and the instruction sets that NumPy selects.
 
-Needs NumPy and constriction alone, in any allowed version.
+Needs only NumPy and constriction, in any allowed version.
 """
 
 import hashlib
@@ -27,4 +27,4 @@ found = hashlib.sha256(symbols.astype("<i4").tobytes()).hexdigest()
 print(found)
 print("NumPy uses:", *np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 if found != EXPECTED or encode(symbols, levels, prior) != (stream.coder, stream.payload):
-    sys.exit(f"golden.bin decodes otherwise with NumPy {np.__version__}")
+    sys.exit(f"golden.bin decodes differently with NumPy {np.__version__}")

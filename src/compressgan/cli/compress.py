@@ -41,7 +41,7 @@ def compress(arguments: argparse.Namespace) -> int:
             todo, len(jobs), results, (compressor.read, 1), (compressor.encode_and_decode, 1), (compressor.write, 2)
         )
     finally:
-        # Also if the user ends the call, so that the figures of finished photos are kept.
+        # Also if the user interrupts the call, to keep the figures of finished photos.
         known |= {name: result.figures for name, result in results.items()}
         rows = [known[job.name] for job in jobs if job.name in known]
         if rows:
@@ -54,7 +54,7 @@ def compress(arguments: argparse.Namespace) -> int:
 
 
 class Compressor:
-    """The stages of compressing one photo, each of which can run in threads of its own.
+    """The stages of compressing one photo. Each stage can run in its own threads.
 
     Args:
         codec: the model.
@@ -68,7 +68,7 @@ class Compressor:
         self._noted: set[str] = set()
         self._ssimulacra2 = arguments.report and find_spec("ssimulacra2") is not None
         if arguments.report and not self._ssimulacra2:
-            logger.warning("no SSIMULACRA2 in the report: pip install 'compressgan[evaluate]'")
+            logger.warning("the report leaves out SSIMULACRA2; to include it: pip install 'compressgan[evaluate]'")
 
     def missing(self, job: Job) -> list[Path]:
         """Returns the outputs to write."""
@@ -80,15 +80,15 @@ class Compressor:
         def note(text: str) -> None:
             if text not in self._noted:
                 self._noted.add(text)
-                logger.warning(f"{job.file}: {text} (said once)")
+                logger.warning(f"{job.file}: {text} (reported only once)")
 
         with job.timed("read"):
             job.photo = read_photo(job.file, note)
-        check_size(job.output(self._suffixes[1]), *job.photo.shape[:2])  # before the work rather than after it
+        check_size(job.output(self._suffixes[1]), *job.photo.shape[:2])  # fails before the work rather than after it
         return job
 
     def encode_and_decode(self, job: Job) -> Job:
-        """Makes the `.bin`, or reads the one to keep, and reconstructs the photo from it."""
+        """Makes the `.bin`, or reads the existing one if it is kept, and reconstructs the photo from it."""
         size = job.photo.shape[:2]
         binary = job.output(".bin")
         if binary in self.missing(job):
@@ -104,7 +104,7 @@ class Compressor:
             with job.timed("decode"):
                 symbols, *decoded_size = self._codec.from_bytes(job.data)
             if tuple(decoded_size) != size:
-                raise BitstreamError("not of this photo: its size differs")
+                raise BitstreamError("made from a photo of another size")
             with job.timed("reconstruct"):
                 job.reconstruction = self._codec.reconstruct(symbols, *size)
         return job

@@ -2,7 +2,7 @@
 
 compressgan compress photos -o output         # photos, or a folder with its sub-folders
 compressgan decompress output -o restored     # back to pictures, from the .bin files alone
-compressgan info output/photo.bin             # what a .bin file holds
+compressgan info output/photo.bin             # show what a .bin file holds
 compressgan evaluate photos -o evaluation     # compare with other codecs
 """
 
@@ -18,7 +18,7 @@ from compressgan.cli.process import run
 
 
 def main() -> NoReturn:
-    """Runs the command line of the process, and exits."""
+    """Runs the process's command line, and exits."""
     run(_main)
 
 

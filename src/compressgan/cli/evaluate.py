@@ -4,9 +4,9 @@ python src/evaluate.py -path photos -o output/evaluation
 python src/evaluate.py -path photos -o output/evaluation -r checkpoints/mine --perceptual imagenet
 python src/evaluate.py -path photos -o output/evaluation --codecs "JPEG 2000" AVIF
 
-Every other codec is measured at the two settings whose mean rates on these photos bracket the model's, and at the two
-that bracket twice the model's. If even its smallest files are larger, it is measured at those. The command writes
-results.json (described by src/compressgan/evaluation/results.schema.json), results.csv, rate_distortion.png and
+Every other codec is measured at the two settings whose mean rates on these photos bracket the model's rate, and at the
+two that bracket twice that rate. A codec whose smallest files are still larger is measured only at those. The command
+writes results.json (described by src/compressgan/evaluation/results.schema.json), results.csv, rate_distortion.png and
 crops.png.
 """
 
@@ -65,7 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     make_folder(arguments.o)
     vgg19 = load_vgg19(arguments.perceptual) if arguments.perceptual else None
     model = Codec.load(arguments.r, effort=arguments.effort)
-    model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # the first run is slower
+    model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # a warm-up, because the first run is slower
     ours = ComparedCodec(OURS, (), lambda photo, _: model.compress(photo), model.decompress)
     bench = Bench(photos)
     rate = bench.mean_bpp(ours, None)
@@ -83,10 +83,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}
     table = write_results(arguments.o, results, bench, description, absent)
     if not table:
-        raise CompressGANError("some codec failed on every photo: use other photos, or fewer --codecs")
+        raise CompressGANError("no photo worked with every codec: use other photos, or fewer --codecs")
     print_table(table)
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
-    # Last, because it tries further settings, whose failures must not affect the figures.
+    # This comes last, because it tries further settings, whose failures must not affect the figures.
     write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours, codecs))
     return 1 if skipped or bench.failures else 0
 
@@ -108,7 +108,7 @@ def load_vgg19(weights: str) -> Callable[[np.ndarray, np.ndarray], float]:
 
 
 def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the photos of a folder by name, and the number of those that cannot be read, which are named."""
+    """Returns a folder's photos by name, and the number of unreadable ones, each of which is logged."""
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
     files, photos = inputs_under(folder, output, "images", is_photo), {}

@@ -6,9 +6,9 @@ python src/experiments.py perceptual -path photos --perceptual imagenet   # with
 python src/experiments.py coders -path photos                      # the entropy coders, on one model's latents
 
 Each writes results.csv, plot.png and settings.json under output/experiments/NAME. All except `coders` train a small
-model for each row, with the same number of steps for all rows, chosen so that they take the given minutes together. The
-rows can be compared with each other, but not with a fully trained model. A twentieth of the photos, or the folder
---validation, is kept apart for measuring.
+model for each row. All rows get the same number of steps, chosen to take the given minutes in total. The rows can be
+compared with each other, but not with a fully trained model. A twentieth of the photos, or the folder --validation, is
+held out for measuring.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def main(project: Project) -> int:
         help="photos to measure on, never to train on; default: some of -path",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=20.0, help="for all rows together; default: %(default)g")
-    length.add_argument("--steps", type=int, help="of each row, instead of --minutes")
+    length.add_argument("--minutes", type=float, default=20.0, help="total for all rows; default: %(default)g")
+    length.add_argument("--steps", type=int, help="training steps per row, instead of --minutes")
     parser.add_argument("--perceptual", metavar="imagenet|FILE", help="VGG19 weights, for `perceptual`")
     parser.add_argument(
         "-r", metavar="DIR", type=Path, default=project.default_checkpoint, help="checkpoint, for `coders`"
     )
-    parser.add_argument("-o", metavar="DIR", type=Path, default=project.experiments, help="default: output/experiments")
+    parser.add_argument(
+        "-o", metavar="DIR", type=Path, default=project.experiments, help="output folder; default: output/experiments"
+    )
     return experiment(parser.parse_args())
 
 

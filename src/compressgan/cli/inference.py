@@ -2,11 +2,11 @@
 
 python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
 python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
-python src/inference.py -path photos -o output --report      # also report.html: a table, before/after sliders
-python src/inference.py -path photos -o output --no-overwrite    # only what does not exist yet
-python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin alone
-python src/inference.py -c output -o restored --format webp  # every .bin of a folder, as WebP
-python src/inference.py -r checkpoints/mine ...              # with another model than the shipped one
+python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders
+python src/inference.py -path photos -o output --no-overwrite    # only missing outputs
+python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin file alone
+python src/inference.py -c output -o restored --format webp  # every .bin file in a folder, as WebP
+python src/inference.py -r checkpoints/mine ...              # with a model other than the shipped one
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def main(project: Project) -> int:
     if arguments.path:
         return compress(arguments)
     if arguments.report:
-        raise UsageError("--report compares with the originals: it needs -path")
+        raise UsageError("--report compares with the originals, so it needs -path")
     return decompress(arguments)

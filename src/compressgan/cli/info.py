@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from compressgan.checkpoint import read_config
+from compressgan.checkpoint import read_config, shipped_checkpoint
 from compressgan.cli.jobs import naming
 from compressgan.coding.bitstream import FORMAT_VERSION, Bitstream
 from compressgan.errors import CompressGANError, logger
@@ -14,22 +14,24 @@ from compressgan.errors import CompressGANError, logger
 def info(arguments: argparse.Namespace) -> int:
     """Prints a description of each of `arguments.file`, and returns the exit code."""
     fingerprint = read_config(arguments.r)[1]
+    model = "the shipped model" if arguments.r == shipped_checkpoint() else f"the model in {arguments.r}"
     failed = 0
     for file in arguments.file:
         try:
-            print(describe(file, fingerprint))
+            print(describe(file, fingerprint, model))
         except CompressGANError as error:
             logger.error(error)
             failed += 1
     return 1 if failed else 0
 
 
-def describe(file: Path, fingerprint: str) -> str:
+def describe(file: Path, fingerprint: str, model: str) -> str:
     """Returns a description of a `.bin` file, one fact per line.
 
     Args:
         file: the `.bin` file.
-        fingerprint: of the model at hand, in hexadecimal.
+        fingerprint: the fingerprint of a model to compare with, in hexadecimal.
+        model: the name of that model for the user.
 
     Raises:
         CompressGANError: the file cannot be read, or is not a complete, unaltered `.bin` file.
@@ -37,12 +39,12 @@ def describe(file: Path, fingerprint: str) -> str:
     with naming(file):
         data = file.read_bytes()
         stream = Bitstream.from_bytes(data)
-    model = stream.fingerprint.hex()
+    made_by = stream.fingerprint.hex()
     header = len(data) - len(stream.payload)
     facts = {
         "size": f"{stream.width} x {stream.height} pixels",
         "level": "1 of 1",
-        "model": f"{model} ({'the same as' if model == fingerprint else 'not'} the given checkpoint's)",
+        "model": f"{made_by}, {'' if made_by == fingerprint else 'not '}{model}",
         "coder": stream.coder,
         "format": f"version {FORMAT_VERSION}, {stream.channels} latent channels",
         "bytes": f"{len(data):,}: {header} of header and checksum, {len(stream.payload):,} of payload",

@@ -1,9 +1,9 @@
-"""Mixes the weights of two checkpoints, between fidelity and realism, without training.
+"""Mixes the weights of two checkpoints, to trade fidelity against realism without training.
 
 python src/interpolate.py checkpoints/distortion checkpoints/adversarial -o checkpoints/between --share 0.5
 
-The second checkpoint must have been trained from the first (--init-from). Otherwise the weights between theirs make no
-sense (Wang et al., ESRGAN, arXiv 1809.00219, section 3.4: network interpolation).
+The second checkpoint must have been trained from the first (--init-from). Otherwise the mixed weights make no sense
+(Wang et al., ESRGAN, arXiv 1809.00219, section 3.4: network interpolation).
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def main(_: Project) -> int:
     parser.add_argument("first", metavar="DIR", type=Path, help="checkpoint")
     parser.add_argument("second", metavar="DIR", type=Path, help="checkpoint trained from the first")
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="new checkpoint")
-    parser.add_argument("--share", metavar="X", type=float, default=0.5, help="of the second, 0 to 1; default: 0.5")
+    parser.add_argument(
+        "--share", metavar="X", type=float, default=0.5, help="share of the second, 0 to 1; default: %(default)s"
+    )
     arguments = parser.parse_args()
     return interpolate(arguments.first, arguments.second, arguments.o, arguments.share)
 

@@ -1,4 +1,4 @@
-"""Files on their way through the stages of a command."""
+"""Jobs: input files that pass through the stages of a command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """An input file, and what has been made of it so far."""
+    """An input file, and the results made from it so far."""
 
     file: Path
     name: str  # path under the input folder
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What remains of a job when its outputs are written."""
+    """What is kept of a job once its outputs are written."""
 
     text: str  # to print
     figures: Figures | None = None
@@ -69,7 +69,7 @@ def find_jobs(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool
     """Returns a job for the input file `path`, or for each wanted file in that folder, except under `output`.
 
     Raises:
-        CompressGANError: there is no such file or folder, nothing wanted is in it, or its name is not UTF-8.
+        CompressGANError: the path does not exist, the folder holds no wanted file, or the file's name is not UTF-8.
     """
     if path.is_dir():
         root, files = path, inputs_under(path, output, kind, wanted)
@@ -85,7 +85,7 @@ def find_jobs(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool
 
 @contextmanager
 def naming(file: Path) -> Iterator[None]:
-    """Puts the file's name in front of errors."""
+    """Prefixes errors with the file's name."""
     try:
         yield
     except CompressGANError as error:
@@ -93,7 +93,7 @@ def naming(file: Path) -> Iterator[None]:
     except OSError as error:
         raise CompressGANError(f"{file}: {os_reason(error)}") from None
     except MemoryError:
-        raise CompressGANError(f"{file}: not enough memory; --memory sets how much the networks may take") from None
+        raise CompressGANError(f"{file}: not enough memory; --memory sets how much the networks may use") from None
 
 
 def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: tuple[Callable, int]) -> int:
@@ -101,13 +101,13 @@ def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: t
 
     Args:
         todo: the jobs.
-        total: their number together with those that need nothing.
+        total: the number of files, including those that are already done.
         results: receives the result of each successful job by its name, as soon as it is known.
-        stages: functions with their numbers of threads; the last one returns a `Result`.
+        stages: functions, each with its number of threads; the last function returns a `Result`.
     """
     if len(todo) < total:
         print(f"{total - len(todo)} of {total} files are already done")
-    started = (replace(job, seconds={}) for job in todo)  # copies, whose photos are freed once they are done
+    started = (replace(job, seconds={}) for job in todo)  # copies, so each photo is freed once its job is done
     with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
         for job, future in overlapped(started, *stages):
             try:

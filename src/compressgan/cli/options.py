@@ -49,7 +49,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", metavar="GIB", type=_gibibytes, default="1", help="memory for the networks; default: 1 GiB"
     )
-    parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, make only missing ones")
+    parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
     parser.add_argument("--verbose", action="store_true", help="print how long each part took")
 
 
@@ -78,12 +78,12 @@ def require_extra(name: str, *modules: str) -> None:
 
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise CompressGANError(f"this needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
+        raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
 
 
 def _gibibytes(text: str) -> int:
     """Returns GiB as bytes."""
     gibibytes = float(text)
     if not 0 < gibibytes < 2**20:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of GiB above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of GiB")
     return int(gibibytes * 2**30)

@@ -1,4 +1,4 @@
-"""Running a command in a process of its own: threads, logging, signals, one-line errors, exit codes."""
+"""Running a command as its own process: threads, logging, signals, one-line errors, exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from compressgan.errors import CompressGANError, UsageError, interrupted, logger
 
 
 def run_command(name: str) -> NoReturn:
-    """Runs the command line `compressgan.cli.NAME` with what the top-level `config.py` decides, and exits as `run`."""
+    """Runs the command line `compressgan.cli.NAME` with the top-level `config.py`, and exits like `run`."""
 
     def main() -> int:
         project = importlib.import_module("config").PROJECT
@@ -24,7 +24,7 @@ def run_command(name: str) -> NoReturn:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Runs a command line, and exits: 0, 1 for failure, 2 for usage, 130 for Ctrl-C. Errors are one line each."""
+    """Runs a command line, and exits: 0, 1 for failure, 2 for wrong usage, 130 for Ctrl-C. Each error is one line."""
     _prepare_process()
     try:
         code = main()
@@ -53,17 +53,17 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def _prepare_process() -> None:
-    # These two must be set before NumPy and TensorFlow are imported. The user's own values stay.
+    # These two must be set before NumPy and TensorFlow are imported. The user's own values are kept.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the entropy coder's matrices are too small for two threads
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logger.addHandler(_LineHandler())
     logger.propagate = False
-    # Both signals run every `finally`, so that no half-written file is left.
+    # Both signals raise KeyboardInterrupt, so every `finally` runs and no half-written file is left.
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise ignored: a background job
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job keeps ignoring it
         signal.signal(signal.SIGINT, _interrupt)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not end the work
+    sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
 
     from compressgan.images.reading import register_heic
 

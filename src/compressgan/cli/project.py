@@ -1,4 +1,4 @@
-"""What the project's top-level `config.py` decides."""
+"""The settings that the project's top-level `config.py` provides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Project:
 
     Attributes:
         presets: settings for training, by name. `compact` is the default.
-        default_checkpoint: the model that is used without -r.
+        default_checkpoint: the model used without -r.
         checkpoints: folder of runs, for `train.py -rl`.
         indexes: folder of the path indexes that `train.py` makes.
         tensorboard: folder of event files, one sub-folder per run.

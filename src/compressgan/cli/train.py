@@ -1,9 +1,9 @@
-"""Trains a model in a checkpoint folder. The same call again resumes where the last one stopped.
+"""Trains a model in a checkpoint folder. Repeating the call resumes where the last one stopped.
 
 python src/train.py -r checkpoints/mine -path photos                   # index the photos, train
 python src/train.py -r checkpoints/mine                                # resume
 python src/train.py -rl                                                # resume the newest run
-python src/train.py -r checkpoints/try -path data --preset tiny        # a trial of one minute
+python src/train.py -r checkpoints/try -path data --preset tiny        # a trial run of about a minute
 python src/train.py -r checkpoints/mine -path photos --perceptual off --set batch_size=8 crop_size=256
 python src/train.py -r checkpoints/finer --init-from checkpoints/mine      # a new run from trained weights
 tensorboard --logdir tensorboard                                       # watch it
@@ -41,22 +41,24 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         nargs="+",
         help="folders of photos; default: the run's own photos, or those indexed last",
     )
-    parser.add_argument("-name", help="name of the run in TensorBoard; default: that of the checkpoint folder")
+    parser.add_argument("-name", help="name of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument(
-        "--index", metavar="DIR", type=Path, default=project.indexes, help="path indexes; default: data/"
+        "--index", metavar="DIR", type=Path, default=project.indexes, help="folder of path indexes; default: data/"
     )
-    parser.add_argument("--logdir", metavar="DIR", type=Path, default=project.tensorboard, help="default: tensorboard/")
+    parser.add_argument(
+        "--logdir", metavar="DIR", type=Path, default=project.tensorboard, help="event files; default: tensorboard/"
+    )
     parser.add_argument("--preset", choices=project.presets, help="settings to start from; default: compact")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="number of optimizer steps, like --set steps=N")
-    length.add_argument("--epochs", type=int, metavar="N", help="the same in passes over the training photos")
+    length.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training photos")
     parser.add_argument("--init-from", metavar="DIR", type=Path, help="checkpoint whose weights a new run starts from")
-    parser.add_argument("--precision", choices=get_args(Precision), help="of the layers' arithmetic; default: float32")
+    parser.add_argument("--precision", choices=get_args(Precision), help="precision of the layers; default: float32")
     parser.add_argument("--strategy", choices=STRATEGIES, default="auto", help="devices and machines to train on")
     parser.add_argument(
         "--perceptual",
         metavar="imagenet|off|FILE",
-        help="VGG19 weights: downloaded by Keras (default), no perceptual loss, or a Keras .h5 file",
+        help="VGG19 weights: downloaded by Keras (default), no perceptual loss (off), or a Keras .h5 file",
     )
     parser.add_argument(
         "--set",
@@ -93,7 +95,7 @@ def main(project: Project) -> int:
     if start == config.steps:
         if config == read_config(directory)[0]:  # otherwise the effect of changed settings would be lost
             trainer.save_for_inference()
-        print(f"{directory}: all {config.steps} steps are done; to train longer, give more with --steps N")
+        print(f"{directory}: all {config.steps} steps are done; to train longer, give a larger --steps")
         return 0
     resumed = f"resuming at step {start}" if start else "starting"
     validated = min(len(test_paths), config.validation_images)
@@ -111,7 +113,7 @@ def newest_run(checkpoints: Path) -> Path:
     """Returns the run under `checkpoints` whose training state was saved last.
 
     Raises:
-        CompressGANError: there is none.
+        CompressGANError: there is no such run.
     """
     states = sorted(checkpoints.glob("*/training/checkpoint"), key=lambda path: path.stat().st_mtime)
     if not states:
@@ -123,7 +125,7 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
     """Returns the settings: those of the run to resume, or of the preset, changed by the command line.
 
     Raises:
-        UsageError: an unknown or impossible setting, or one that cannot change any more.
+        UsageError: a setting is unknown or impossible, or cannot change any more.
     """
     if (directory / "training" / "checkpoint").is_file():
         if arguments.init_from:
@@ -131,15 +133,15 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
         before = read_config(directory)[0]
         if arguments.preset and _architecture(before) != _architecture(presets[arguments.preset]):
             raise UsageError(
-                f"{directory}: its model has other settings than the preset {arguments.preset}; omit --preset"
+                f"{directory}: its model's settings differ from the preset {arguments.preset}; omit --preset"
             )
         config = _changed(before, arguments)
         _check_resumable(config, before, arguments, directory)
         return config
     if (directory / "config.json").exists() and not (directory / "training").exists():
         raise UsageError(
-            f"{directory}: holds a model without a training state, which would be overwritten; "
-            f"start another run, -r DIR, with --init-from {directory}"
+            f"{directory}: training would overwrite this model, which has no training state; "
+            f"start another run with -r DIR --init-from {directory}"
         )
     return _changed(presets[arguments.preset or "compact"], arguments)
 
@@ -177,7 +179,7 @@ def _check_resumable(config: Config, before: Config, arguments: argparse.Namespa
     if fixed:
         raise UsageError(f"{directory}: holds a trained model, so {', '.join(fixed)} cannot change")
     if config.perceptual_coeff and config.vgg19_weights != "imagenet" and not arguments.perceptual:
-        raise UsageError(f"{directory}: was trained with {config.vgg19_weights}; give it with --perceptual FILE")
+        raise UsageError(f"{directory}: was trained with {config.vgg19_weights}; pass that file with --perceptual FILE")
 
 
 def load_perceptual(arguments: argparse.Namespace, config: Config) -> PerceptualLoss | None:
@@ -190,9 +192,9 @@ def load_perceptual(arguments: argparse.Namespace, config: Config) -> Perceptual
 
 
 def index_images(arguments: argparse.Namespace, config: Config, directory: Path) -> tuple[list[str], list[str]]:
-    """Returns the training and test paths, of the given folders, which are indexed anew, or of an existing index.
+    """Returns the training and test paths, either by indexing the given folders or from an existing index.
 
-    A run that is resumed has the index that it was last trained with.
+    Without folders, a resumed run uses the index that it was last trained with.
     """
     from compressgan.training.data import (
         TEST_INDEX,

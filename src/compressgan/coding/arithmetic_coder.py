@@ -15,18 +15,18 @@ from compressgan.coding.context_model import ContextModel, Prior
 from compressgan.coding.order0_model import Order0Model
 from compressgan.coding.range_coder import Decoder, Encoder
 
-CODERS = ("context", "order0", "block")  # their numbers in the .bin format
+CODERS = ("context", "order0", "block")  # the .bin format stores a coder's position here
 
 
 def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context") -> tuple[str, bytes]:
     """Encodes symbols (height, width, channels), integers in 0 .. levels - 1.
 
     Args:
-        prior: of the context model.
+        prior: the context model's prior.
         coder: one of `CODERS`.
 
     Returns:
-        The coder used and the payload. The coder is the one asked for, or "block" if that makes a smaller file.
+        The coder used and the payload. The coder is the requested one, or "block" if that makes a smaller file.
     """
     payload = _encode(symbols, levels, prior, coder)
     # Latents unlike any that the prior has seen must not cost more than the bound.

@@ -11,12 +11,12 @@
     end-4   4     CRC-32 (zlib's) of everything before it, little-endian
 
 A varint holds 7 bits per byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
-and their product is at most 2^28. The file holds no pickle, no table and no float.
+and their product is at most 2^28. The file contains no pickle, table or float.
 
 The payload of version 1 holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
 Its bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range
 coder is the one of constriction 0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)`, probabilities of
-24 bits. Each call of it gets a matrix of weights, one row per symbol. The coder's number says what the weights are:
+24 bits. Each call to it gets a matrix of weights, one row per symbol. The coder's number says what the weights are:
 
     0  context  One call per front t = 0 .. w - 1 + 2 (h - 1) + g, where g is the last channel's group; there are four
                 groups of channels, in order. A call's symbols are sorted by channel, then by row, from the first r with
@@ -24,9 +24,9 @@ coder is the one of constriction 0.4 and 0.5: 32-bit words, 64-bit state, `Categ
                 that is outside 0 .. w - 1, the symbol is the middle one, with weight 1, and all others have weight 0.
                 Fronts without rows have no call. `context_model.py` defines the weights: the exp table (`_exp_table`)
                 of the distance to the best score, where score = logit * gain + bias. The logits come from the
-                checkpoint's prior. Bias and gain move after every second call (`_learn`).
-    1  order0   One call per row, its symbols sorted by column, then by channel. A weight is 1 + 2 * the number of times
-                that the channel has had the symbol in the rows above.
+                checkpoint's prior. Bias and gain change after every second call (`_learn`).
+    1  order0   One call per row, its symbols sorted by column, then by channel. A weight is 1 + 2 * the symbol's count
+                in the same channel in all rows above.
     2  block    One call per row, as in 1. All weights are 1.
 """
 
@@ -44,7 +44,7 @@ FORMAT_VERSION = 1
 
 
 class BitstreamError(CompressGANError):
-    """The bytes are not a whole, unaltered `.bin` file of this format and model."""
+    """The bytes are not a complete, unaltered `.bin` file of this format and model."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Bitstream:
         """Returns the file's bytes.
 
         Raises:
-            BitstreamError: a size that the format cannot hold.
+            BitstreamError: the format cannot hold a photo of this size.
         """
         assert_size_fits(self.height, self.width)
         head = MAGIC + bytes([FORMAT_VERSION | CODERS.index(self.coder) << 4, self.channels]) + self.fingerprint
@@ -82,7 +82,7 @@ class Bitstream:
         """Parses the file's bytes.
 
         Raises:
-            BitstreamError: a foreign file, another version, a truncated or altered file.
+            BitstreamError: the file is of another kind or version, truncated, or altered.
         """
         if data[:3] != MAGIC[: len(data)] or not data:
             raise BitstreamError("not a CompressGAN .bin file")

@@ -1,9 +1,9 @@
 """The entropy coder's context model: the trained prior in exact integers, adapted to the photo while it is coded.
 
 All sums are sums of integers, stored as floats where that is faster. They stay below 2^24 in float32 and 2^53 in
-float64, so no addition rounds, whatever the order in which a BLAS library or a SIMD unit adds. Only single elementwise
-float64 operations (+, -, *, /) round, as IEEE 754 prescribes. exp is a table made by integer arithmetic. Probabilities
-are therefore the same on every machine.
+float64, so no addition rounds, in whatever order a BLAS library or a SIMD unit adds. Only single elementwise float64
+operations (+, -, *, /) round, as IEEE 754 prescribes. exp is a table computed in integer arithmetic. Probabilities are
+therefore the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import NamedTuple
 import numpy as np
 
 STAGES = 4  # groups of channels coded one after another
-ROWS_ABOVE = COLUMNS_ASIDE = 2  # of the window
+ROWS_ABOVE = COLUMNS_ASIDE = 2  # size of the window: rows above, columns to either side
 PLANES = 2  # inputs per visible symbol: its signed rank, and the rank's magnitude
 SCALE = 256  # integer weights are the real weights times this
 
 _LARGEST_LOGIT = 256.0
 _STEPS_PER_NAT = 64  # resolution of the exp table
-_PROBABILITY = 2.0**16  # residuals are multiples of 1 / this
+_PROBABILITY = 2.0**16  # residuals are multiples of its inverse
 _FRONTS_PER_LESSON = 2  # learning from several fronts at once is faster
-_BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by speed / (delay + symbols seen) of the residuals' sum
+_BIAS_SPEED, _BIAS_DELAY = 24, 300  # the bias moves by the residuals' sum * speed / (delay + symbols seen)
 _GAIN_SPEED, _GAIN_DELAY = 8, 100
 _GAIN_RANGE = 4  # the gain stays in 1/4 .. 4
 
 
 def _exp_table() -> np.ndarray:
-    """Returns 2^32 e^(-i / 64) for i = 0 .. 1023, floored by integer arithmetic: the same everywhere."""
+    """Returns 2^32 e^(-i / 64) for i = 0 .. 1023, floored in integer arithmetic, the same on every machine."""
     ratio = 18160753814917686419  # 2^64 e^(-1/64)
     values, value = [], 1 << 96
     for _ in range(1024):
@@ -45,12 +45,13 @@ class Prior(NamedTuple):
 
     Attributes:
         window: (ROWS_ABOVE + 1, 2 COLUMNS_ASIDE + 1, PLANES, C, C, hidden) int32, from the planes of a visible symbol
-            to hidden units: by its row and column, the plane, its channel, and the channel that sees it.
+            to hidden units, indexed by its row and column, the plane, its channel, the channel that sees it, and the
+            hidden unit.
         hidden_bias: (C, hidden) int32.
         output: (C, hidden, L) int32.
         output_bias: (C, L) int32.
 
-    The weights and `hidden_bias` are scaled by SCALE, `output_bias` by SCALE^2. Unscaled, all lie in -128 .. 128.
+    The weights and `hidden_bias` are scaled by SCALE, `output_bias` by SCALE^2. Unscaled values lie in -128 .. 128.
     """
 
     window: np.ndarray
@@ -84,15 +85,16 @@ def delays(channels: int) -> np.ndarray:
 class ContextModel:
     """Predicts symbols front by front from the prior, and adapts each channel's bias and gain to the symbols coded.
 
-    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. Rows are stored by c + g, their own
-    time. A view of this memory with a shorter row stride then has the symbols of a front in one column, and what they
-    see beside it, so that three matrix products, one per row of the window, serve a whole front. Places of a front
-    outside the photo hold the middle symbol and are coded as certain, which costs nothing.
+    The symbol at row r, column c, channel group g belongs to front c + 2 r + g. Rows are stored by c + g, a
+    symbol's time in its row. A view of this memory with a shorter row stride then has the symbols of a front in one
+    column and their context in the columns before it. Three matrix products, one per row of the window, therefore serve
+    a whole front. Positions of a front outside the photo hold the middle symbol. They are coded as certain, which costs
+    no bits.
 
     Args:
         shape: (height, width, channels) of the latents.
         levels: number of symbols L.
-        prior: of the same channels and levels.
+        prior: a prior for the same channels and levels.
     """
 
     def __init__(self, shape: tuple[int, int, int], levels: int, prior: Prior) -> None:
@@ -160,7 +162,7 @@ class ContextModel:
         return np.stack([by_time[:, t : t + self._width, k] for k, t in enumerate(self._group)], axis=-1)
 
     def _logits(self, front: int, first: int, end: int) -> np.ndarray:
-        """Returns the prior's logits without their bias, (L, C, rows) float64, nats, multiples of 1 / SCALE^2."""
+        """Returns the prior's logits without `output_bias`, (L, C, rows) float64, nats, multiples of 1 / SCALE^2."""
         now = front + self._now
         hidden = self._hidden_bias
         for above, longest, matrix in self._window:
@@ -169,7 +171,7 @@ class ContextModel:
             hidden = hidden + matrix @ seen.T
         hidden = np.maximum(hidden, 0).reshape(self._output.shape[0], -1, end - first)
         logits = (self._output @ hidden).swapaxes(0, 1) * (1.0 / SCALE**2)
-        # Keeps the sums of `_learn` exact even if a prior is absurd.
+        # Keeps the sums of `_learn` exact even for an absurd prior.
         return np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
 
     def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
@@ -180,7 +182,7 @@ class ContextModel:
         planes[:, channels:] = np.abs(rank)
 
     def _learn(self, logits: np.ndarray, weights: np.ndarray, symbols: np.ndarray, outside: np.ndarray) -> None:
-        """Moves each channel's bias and gain along the gradient of the code length, by decreasing steps."""
+        """Moves each channel's bias and gain along the gradient of the code length, in decreasing steps."""
         expected = np.floor(weights * (_PROBABILITY / weights.sum(axis=0)))
         residual = (self._ranks == symbols) * _PROBABILITY - expected
         self._seen += (outside.shape[1] - outside.sum(axis=1))[:, np.newaxis]

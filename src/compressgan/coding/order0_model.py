@@ -1,4 +1,4 @@
-"""Models without context: integer counts of each symbol per channel. They are baselines, and serve for noise."""
+"""Models without context: integer counts of each symbol per channel. They serve as baselines and for noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Order0Model:
         shape: (height, width, channels) of the latents.
         levels: number of symbols L.
         increment: added to a symbol's count, which starts at 1. 2 is the Krichevsky-Trofimov estimator, doubled. With
-            0, all symbols stay equally likely, so that the range coder writes a photo as one number in base L.
+            0, all symbols stay equally likely, so the range coder writes a photo as one number in base L.
     """
 
     def __init__(self, shape: tuple[int, int, int], levels: int, increment: int) -> None:

@@ -1,7 +1,8 @@
-"""The range coder of constriction (Bamler, arXiv 2201.01741) with one interface for both directions and tight ends.
+"""Constriction's range coder (Bamler, arXiv 2201.01741), with one interface for both directions and minimal payloads.
 
 Both classes have `code(weights, symbols)`. `weights` (n, L) float64 are the probabilities times any constant. The
-result (n,) int32 are the symbols: the encoder's argument, or what the decoder decodes, which ignores the argument.
+result (n,) int32 holds the symbols. The encoder returns its argument. The decoder ignores the argument and returns the
+decoded symbols.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Encoder:
         return symbols
 
     def payload(self) -> bytes:
-        """Returns the fewest bytes that decode to the symbols; bytes after the end count as zeros."""
+        """Returns the shortest payload that decodes to the symbols. Bytes after its end count as zeros."""
         words, (low, width) = self._encoder.pos()
         bits = words * _WORD_BITS + _STATE_BITS
         sealed = self._encoder.get_compressed().astype(">u4").tobytes()

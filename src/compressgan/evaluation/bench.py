@@ -18,12 +18,12 @@ from compressgan.evaluation.other_codecs import ComparedCodec
 
 OURS = "CompressGAN"
 SHOWN = 6  # photos on the sheet of crops
-_MEASURING = min(4, os.cpu_count() or 1)  # photos at once; SSIMULACRA2 may take a gigabyte for one
+_MEASURING = min(4, os.cpu_count() or 1)  # photos measured at once; SSIMULACRA2 may take a gigabyte for each
 
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one photo by one codec at one setting. Unknown ones are NaN."""
+    """Figures of one photo by one codec at one setting. Unknown figures are NaN."""
 
     codec: str
     setting: int | None  # None for the model, which has no settings
@@ -36,7 +36,7 @@ class Result:
     ssim: float
     ms_ssim: float
     ssimulacra2: float
-    vgg19_distance: float  # RMSE of features at block2_pool; known if weights were given
+    vgg19_distance: float  # RMSE of features at block2_pool; NaN without VGG19 weights
     encode_seconds: float
     decode_seconds: float
 
@@ -49,7 +49,7 @@ class CodecFailed(Exception):  # noqa: N818, always caught
 
 
 class Bench:
-    """Photos in memory, and every file that a codec has made of them."""
+    """Photos in memory, and every file that a codec has made from them."""
 
     def __init__(self, photos: dict[str, np.ndarray]) -> None:
         self.photos = photos
@@ -57,10 +57,10 @@ class Bench:
         self._files: dict[tuple[str, int | None, str], tuple[bytes, float]] = {}
 
     def encode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[bytes, float]:
-        """Returns a photo's file and the seconds that it took.
+        """Returns a photo's file and its encoding time in seconds.
 
         Raises:
-            CodecFailed: it fails, or has failed before, on this photo.
+            CodecFailed: the codec fails on this photo, or has failed on it before.
         """
         key = (codec.name, setting, name)
         with self._failing(codec, setting, name):
@@ -71,10 +71,10 @@ class Bench:
             return self._files[key]
 
     def decode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[np.ndarray, float]:
-        """Returns what comes back of a photo, (H, W, 3) uint8, and the seconds that it took.
+        """Returns the decoded photo, (H, W, 3) uint8, and its decoding time in seconds.
 
         Raises:
-            CodecFailed: as `encode`, or what comes back has another size.
+            CodecFailed: as for `encode`, or the decoded photo has another size.
         """
         data, _ = self.encode(codec, setting, name)
         with self._failing(codec, setting, name):
@@ -83,7 +83,7 @@ class Bench:
             seconds = time.perf_counter() - start
             height, width = self.photos[name].shape[:2]
             if decoded.shape[0] - height not in (0, 1) or decoded.shape[1] - width not in (0, 1):
-                raise ValueError(f"comes back as {decoded.shape[1]} x {decoded.shape[0]}")
+                raise ValueError(f"decoded to another size, {decoded.shape[1]} x {decoded.shape[0]}")
             return decoded[:height, :width], seconds
 
     @contextmanager
@@ -99,7 +99,7 @@ class Bench:
             raise CodecFailed from None
 
     def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:
-        """Returns the mean rate over the photos on which the codec does not fail; NaN if there are none."""
+        """Returns the mean rate over the photos on which the codec does not fail; NaN if it fails on all of them."""
         rates = []
         for name, photo in self.photos.items():
             with suppress(CodecFailed):
@@ -108,7 +108,7 @@ class Bench:
         return float(np.mean(rates)) if rates else math.nan
 
     def measure(self, codec: ComparedCodec, setting: int | None, vgg19: Distance | None) -> list[Result]:
-        """Returns all figures of the photos on which neither the codec nor the measuring fails."""
+        """Returns all figures of the photos on which neither the codec nor the measurement fails."""
         decoded = {}
         for name in self.photos:
             with suppress(CodecFailed):
@@ -118,7 +118,7 @@ class Bench:
             with suppress(CodecFailed), self._failing(codec, setting, name):
                 return self._result(codec, setting, name, *decoded[name], vgg19)
 
-        # Not while decoding, which is timed.
+        # Measuring starts after all decoding, because decoding is timed.
         with ThreadPoolExecutor(_MEASURING) as pool:
             return [found for found in pool.map(result, decoded) if found]
 
@@ -155,7 +155,7 @@ class Bench:
 def first_reaching(settings: Sequence[int], size: Callable[[int], float], target: float) -> int:
     """Returns the position of the first setting whose size is at least the target, or the last position.
 
-    Sizes must grow along the settings, so that a bisection finds it.
+    Sizes must grow along the settings, because this is a bisection.
     """
     low, high = 0, len(settings) - 1
     while low < high:
@@ -168,7 +168,7 @@ def first_reaching(settings: Sequence[int], size: Callable[[int], float], target
 
 
 def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> list[int]:
-    """Returns the codec's settings whose mean rates on the bench's photos bracket each of the rates, bits per pixel."""
+    """Returns the codec's settings whose mean rates on its photos bracket each of the rates, in bits per pixel."""
     positions = set()
     for rate in rates:
         above = first_reaching(codec.settings, lambda setting: bench.mean_bpp(codec, setting), rate)
@@ -182,7 +182,7 @@ def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> 
 def at_equal_bytes(
     bench: Bench, ours: ComparedCodec, codecs: list[ComparedCodec]
 ) -> list[list[tuple[str, np.ndarray]]]:
-    """Returns pictures to compare: for some photos the original, ours, and each codec's next larger size."""
+    """Returns pictures to compare: for some photos the original, ours, and each codec's next larger file."""
     names = [name for name in bench.photos if (ours.name, name) not in bench.failures]
     rows = []
     for name in names[:: max(1, len(names) // SHOWN)][:SHOWN]:

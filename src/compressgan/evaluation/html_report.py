@@ -15,7 +15,7 @@ from compressgan.evaluation.metrics import Figures, known, mean_line
 from compressgan.images.files import replacing
 
 REPORT = "report.html"
-MAX_SIDE = 2048  # pixels of a picture in the page
+MAX_SIDE = 2048  # pixels per side of a picture on the page
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _COLUMNS = (  # heading, field of Figures, format
@@ -39,7 +39,7 @@ class HtmlReport:
         self._photos: list[str] = []
 
     def add(self, figures: Figures, photo_uri: str, reconstruction_uri: str) -> None:
-        """Adds a photo by its figures and the `data_uri` of both its pictures."""
+        """Adds a photo: its figures, and the `data_uri` of the original and of the reconstruction."""
         number = len(self._rows)
         self._rows.append(figures)
         name = html.escape(figures.file)
@@ -90,7 +90,7 @@ def _row(number: int, figures: Figures) -> str:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """Returns (H, W, 3) uint8 pixels as a WebP picture in a data URI, reduced to `MAX_SIDE` pixels a side."""
+    """Returns (H, W, 3) uint8 pixels as a WebP picture in a data URI, with at most `MAX_SIDE` pixels per side."""
     image = Image.fromarray(pixels)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

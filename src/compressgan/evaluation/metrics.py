@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,19 @@ from skimage.transform import downscale_local_mean
 if TYPE_CHECKING:
     from compressgan.codec import Codec
 
-SSIM_MIN_SIDE = 11  # pixels, its window
+SSIM_MIN_SIDE = 11  # pixels, the size of its window
 MS_SSIM_MIN_SIDE = 161  # pixels: the fifth scale then has (161 + 15) // 16 = 11
 SSIMULACRA2_MIN_SIDE = 8  # pixels
-SSIMULACRA2_MAX_PIXELS = 2**21  # above, it would need more than a gigabyte
+SSIMULACRA2_MAX_PIXELS = 2**21  # more pixels would need more than a gigabyte
 
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from the finest scale to the coarsest
-_STRIP = 256  # rows whose squared error is computed at once
-_one_at_a_time = threading.Lock()  # SSIM and MS-SSIM take many times the memory of a photo
+_STRIP = 256  # rows measured at once, because SSIM takes many times the memory of its input
+_RADIUS = 5  # pixels, of SSIM's window
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one photo. Unknown ones are NaN."""
+    """Figures of one photo. Unknown figures are NaN."""
 
     file: str  # path under the input folder
     width: int  # pixels
@@ -81,7 +80,7 @@ def compare(
 
 
 def mean(rows: list, name: str) -> float:
-    """Returns the mean of one figure over the photos for which it is known and finite; NaN if there are none."""
+    """Returns the mean of one figure over the photos for which it is known and finite, or NaN without such photos."""
     values = [value for row in rows if math.isfinite(value := getattr(row, name))]
     return float(np.mean(values)) if values else math.nan
 
@@ -92,7 +91,7 @@ def known(value: float | str) -> float | str | None:
 
 
 def mean_line(rows: list[Figures]) -> str:
-    """Returns the mean figures of several photos as a line for people."""
+    """Returns the mean figures of several photos as one readable line."""
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):
         count = sum(math.isfinite(getattr(row, name)) for row in rows)
@@ -120,8 +119,7 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(x.shape[:2]) < SSIM_MIN_SIDE:
         return math.nan
-    with _one_at_a_time:
-        return float(np.mean([_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
+    return float(np.mean([_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
 
 
 def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -131,8 +129,7 @@ def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(x.shape[:2]) < MS_SSIM_MIN_SIDE:
         return math.nan
-    with _one_at_a_time:
-        return float(np.mean([_ms_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
+    return float(np.mean([_ms_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
 
 
 def _ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -140,7 +137,7 @@ def _ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
     similarity = 1.0
     for scale, weight in enumerate(_SCALE_WEIGHTS, start=1):
         last = scale == len(_SCALE_WEIGHTS)
-        # With so large a K1, SSIM's luminance factor is 1, and its contrast factor remains.
+        # With such a large K1, SSIM's luminance factor is 1, and only its contrast factor remains.
         similarity *= max(0.0, _ssim(x, y) if last else _ssim(x, y, K1=1e6)) ** weight
         if not last:
             x, y = _halved(x), _halved(y)
@@ -149,9 +146,14 @@ def _ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 def _ssim(x: np.ndarray, y: np.ndarray, **options: float) -> float:
     """SSIM of one channel as in the papers: an 11 x 11 Gaussian window, which stays inside the picture."""
-    return structural_similarity(
-        x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, **options
-    )
+    height, total = x.shape[0], 0.0
+    for top in range(_RADIUS, height - _RADIUS, _STRIP):
+        bottom = min(top + _STRIP, height - _RADIUS)
+        strip = slice(top - _RADIUS, bottom + _RADIUS)
+        total += (bottom - top) * structural_similarity(
+            x[strip], y[strip], data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, **options
+        )
+    return total / (height - 2 * _RADIUS)
 
 
 def _halved(x: np.ndarray) -> np.ndarray:
@@ -161,7 +163,7 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 
 def ssimulacra2(x: np.ndarray, y: np.ndarray) -> float:
-    """SSIMULACRA2 (Sneyers 2023) of two (H, W, 3) uint8 photos: 100 if they are equal, 30 for low quality, or below 0.
+    """SSIMULACRA2 (Sneyers 2023) of two (H, W, 3) uint8 photos: 100 if equal, 30 for low quality, sometimes below 0.
 
     NaN if a side is below `SSIMULACRA2_MIN_SIDE` pixels, or if there are more than `SSIMULACRA2_MAX_PIXELS`.
 

@@ -1,4 +1,4 @@
-"""Codecs to compare with: JPEG, JPEG 2000, WebP, AVIF and HEIC by Pillow, HEVC and VVC by ffmpeg."""
+"""Codecs to compare with: JPEG, JPEG 2000, WebP, AVIF and HEIC through Pillow, HEVC and VVC through ffmpeg."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from compressgan.images.reading import has_heic
 
 @dataclass(frozen=True)
 class ComparedCodec:
-    """A codec with one setting, a number. Files grow along `settings`.
+    """A codec with one setting, an integer. Files grow along `settings`.
 
     `encode` takes a photo (H, W, 3) uint8 and a setting, and returns the bytes of a whole file. `decode` takes these
-    bytes and returns the photo, which may have grown by a row and a column. Both raise whatever their library raises.
+    bytes and returns the photo, which may be a row and a column larger. Both raise whatever their library raises.
     """
 
     name: str
@@ -30,7 +30,7 @@ class ComparedCodec:
 
 
 def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
-    """Returns the codecs on this machine, and the missing ones, each with what would provide it."""
+    """Returns the codecs available on this machine, and the missing ones, each with a hint on how to get it."""
     codecs = [
         _by_pillow("JPEG", range(1, 96), lambda quality: {"format": "JPEG", "quality": quality, "optimize": True}),
         _by_pillow("JPEG 2000", range(10, 4000), _jpeg2000_options),
@@ -73,9 +73,9 @@ def _by_pillow(name: str, settings: Sequence[int], options: Callable[[int], dict
 
 
 def _jpeg2000_options(millibits: int) -> dict:
-    """The setting is the rate in thousandths of a bit per pixel. Pillow wants the ratio to 24 bits per pixel."""
+    """The setting is the rate in thousandths of a bit per pixel. Pillow expects the ratio to 24 bits per pixel."""
     options = {"format": "JPEG2000", "quality_mode": "rates", "quality_layers": [24_000 / millibits]}
-    # Pillow's default, no colour transform, is 1.7 dB worse. The container would add 85 bytes.
+    # Pillow's default uses no colour transform and is 1.7 dB worse. The container would add 85 bytes.
     return {**options, "irreversible": True, "mct": 1, "no_jp2": True}
 
 
@@ -94,7 +94,7 @@ def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int])
         return _ffmpeg(*source, *wanted, "-f", container, "-", stdin=photo.tobytes())
 
     def decode(data: bytes) -> np.ndarray:
-        # PNG holds the size; raw frames do not.
+        # PNG stores the picture's size; raw frames do not.
         with tempfile.TemporaryDirectory() as folder:
             stream = Path(folder) / f"stream.{container}"
             stream.write_bytes(data)
@@ -109,7 +109,7 @@ def _ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:
     """Runs ffmpeg and returns its output.
 
     Raises:
-        ValueError: it failed; the message is the last line of its output.
+        ValueError: ffmpeg failed; the message is the last line of its output.
     """
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=600)

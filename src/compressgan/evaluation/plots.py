@@ -27,7 +27,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def write_rate_distortion(path: Path, means: list[dict]) -> None:
-    """Draws the mean of each metric over the rate, one line per codec, without metrics that no codec has."""
+    """Draws the mean of each metric against the rate, one line per codec. Metrics that no codec has are left out."""
     metrics = [name for name in METRICS if any(row[name] is not None for row in means)]
     figure = Figure(figsize=(5.5 * len(metrics), 4.5))
     axes = figure.subplots(1, len(metrics), squeeze=False)
@@ -64,7 +64,7 @@ def write_crops(path: Path, rows: list[list[tuple[str, np.ndarray]]]) -> None:
 
 
 def write_bars(path: Path, rows: list[dict], title: str) -> None:
-    """Draws each figure of `rows` as bars, one per row, labelled by its `row`."""
+    """Draws each figure of `rows` as bars, one per row, labelled with its `row`."""
     metrics = [name for name in FIGURES if all(row.get(name) is not None for row in rows)]
     figure = Figure(figsize=(3.5 * len(metrics), 0.5 * len(rows) + 1.5))
     axes = figure.subplots(1, len(metrics), squeeze=False)
@@ -73,7 +73,7 @@ def write_bars(path: Path, rows: list[dict], title: str) -> None:
         values = [row[metric] for row in rows][::-1]
         digits = FIGURES[metric][1]
         axis.bar_label(axis.barh(names, values, color="#5588bb"), [f"{value:{digits}}" for value in values], padding=3)
-        # Bars of sizes start at 0; bars of decibels and similarities a little below the lowest.
+        # Bars for sizes start at 0; bars for decibels and similarities start a little below the lowest value.
         least = 0.0 if metric in ("bytes", "bpp", "bound_bpp") else min(values) - 0.5 * (max(values) - min(values))
         axis.set_xlim(least, max(values) + 0.35 * (max(values) - least or 1))
         axis.set_xlabel(label(metric))

@@ -16,7 +16,7 @@ MEANS = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "ssimulacra2", "vgg19_distan
 def means(results: list[Result]) -> list[dict]:
     """Returns the mean of each figure for every codec and setting, by ascending rate.
 
-    Only photos on which none of them failed count, and of those only the ones that have the figure.
+    Only photos on which no codec failed count. Each figure's mean is over those photos that have it.
     """
     table = []
     kinds = list(dict.fromkeys((result.codec, result.setting) for result in results))

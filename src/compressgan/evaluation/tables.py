@@ -18,12 +18,12 @@ FIGURES = {  # name: label, format
 
 
 def label(name: str) -> str:
-    """Returns the name of a figure for people."""
+    """Returns a figure's readable name."""
     return FIGURES[name][0]
 
 
 def print_table(rows: list[dict]) -> None:
-    """Prints rows as a Markdown table: their names first, then every figure that any of them has."""
+    """Prints rows as a Markdown table: their names first, then every figure that any row has."""
     names = [name for name in rows[0] if name not in FIGURES]
     figures = [name for name in FIGURES if any(row.get(name) is not None for row in rows)]
     print(f"| {' | '.join([*names, *map(label, figures)])} |")

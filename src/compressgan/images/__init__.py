@@ -1,1 +1,1 @@
-"""Photos and files: reading, writing, tiles, and work on many files at once."""
+"""Photos and files: reading, writing, tiling, and processing many files at once."""

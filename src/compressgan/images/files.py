@@ -22,8 +22,8 @@ from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
     """Lists the visible files under a folder, recursively and in order, except those under `skip`.
 
-    Skipped with a warning: names that are not UTF-8, which an index or a table cannot hold, folders that cannot be
-    read, and links to folders, which may form a circle.
+    It skips these with a warning: names that are not UTF-8, which an index or a table cannot hold; folders that cannot
+    be read; and links to folders, which may form a cycle.
     """
 
     def unreadable(error: OSError) -> None:
@@ -47,7 +47,7 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
             logger.warning(
                 "%s: skipped, because its name is not UTF-8", os.fsencode(path).decode(errors="backslashreplace")
             )
-    # A link to a missing file stays in the list, so that reading it names it.
+    # A link to a missing file stays in the list, so the reader reports it.
     return [path for path in named if path.is_file() or path.is_symlink()]
 
 
@@ -65,7 +65,7 @@ def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path],
 
     Raises:
         UsageError: the output folder is the input folder itself.
-        CompressGANError: no file is wanted; the message calls them `kind`.
+        CompressGANError: the folder holds no wanted file; the message calls such files `kind`.
     """
     if folder.resolve() == output.resolve():
         raise UsageError(f"{output}: cannot be both input and output")
@@ -76,7 +76,7 @@ def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path],
 
 
 def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path]:
-    """Returns each file's output path without extension: under `folder`, as the file lies under `root`.
+    """Returns each file's output path without extension: its path relative to `root`, placed under `folder`.
 
     Files whose outputs would have the same name (`a.jpg` and `a.png`, even if only the case differs) keep their
     extension.
@@ -95,7 +95,7 @@ def make_folder(folder: Path) -> None:
     """Makes a folder, and checks that it can be written to.
 
     Raises:
-        CompressGANError: it cannot be made or written to.
+        CompressGANError: the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `path`, and renames it to `path` at the end, so nobody sees half a file.
+    """Yields a temporary file beside `path`, and renames it to `path` at the end, so nobody sees a half-written file.
 
     Raises:
         CompressGANError: the folder cannot be made or written to.
@@ -130,7 +130,7 @@ def write_json(path: Path, document: Any) -> None:
     """Writes a document of JSON types.
 
     Raises:
-        CompressGANError: as `replacing`.
+        CompressGANError: as for `replacing`.
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -140,7 +140,7 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes rows with the same keys as CSV: floats with 6 digits, None as an empty cell.
 
     Raises:
-        CompressGANError: as `replacing`.
+        CompressGANError: as for `replacing`.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -153,10 +153,10 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 def replacing_h5(path: Path) -> Iterator[h5py.File]:
     """Yields an empty HDF5 file in memory, and writes it like `replacing` once the block has succeeded.
 
-    The HDF5 library crashes the process when a disk is full.
+    HDF5 does not write to the disk itself, because the library crashes the process when the disk is full.
 
     Raises:
-        CompressGANError: as `replacing`.
+        CompressGANError: as for `replacing`.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

@@ -11,14 +11,14 @@ _IN_PROGRESS = 4  # items at once, which bounds the memory
 
 
 def overlapped(items: Iterable[Any], *stages: tuple[Callable[[Any], Any], int]) -> Iterator[tuple[Any, Future]]:
-    """Sends each item through all stages, each of which has threads of its own.
+    """Sends each item through all stages. Each stage has its own threads.
 
     Args:
         items: the arguments of the first stage. Each further stage gets the result of the one before.
         stages: a function and its number of threads.
 
     Yields:
-        The items in their order, each with its finished future: the last stage's result, or the first exception.
+        The items in their order, each with its finished future: either the last stage's result or the first exception.
     """
     pools = [ThreadPoolExecutor(threads) for _, threads in stages]
     waiting: deque[tuple[Any, Future]] = deque()

@@ -21,7 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 _SUBFILE_TYPE = 254  # TIFF tag whose first bit marks a smaller version of another picture
 
-# Colours from all over the cube, which show whether a profile changes anything.
+# Colours from all over the RGB cube, to test whether a profile changes anything.
 _SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
 
 
@@ -41,10 +41,10 @@ def has_heic() -> bool:
 
 
 class _PillowSettings:
-    """Pillow's process-wide settings as reading needs them, for as long as any thread is reading.
+    """Sets Pillow's process-wide settings for reading, for as long as any thread is reading.
 
-    Pillow limits pixels to guard servers against malicious files; a panorama may have more. What Pillow warns of does
-    not concern the user as long as the photo can be read.
+    Pillow limits the number of pixels to protect servers from malicious files, but a panorama may have more. Pillow's
+    warnings are ignored, because they do not concern the user as long as the photo can be read.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
 
     Args:
         path: a file in any format that Pillow reads, including HEIC after `register_heic`.
-        note: is told, in a few words, what is lost of the file.
+        note: is called with a short text for anything in the file that is lost.
 
     Raises:
         CompressGANError: the file cannot be read, is not an image, or is damaged or too large.
@@ -87,7 +87,7 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
 
 @contextmanager
 def _naming_damage(name: str | Path) -> Iterator[None]:
-    """Turns what Pillow raises into one line that names the image."""
+    """Turns Pillow's exceptions into one-line errors that name the image."""
     try:
         yield
     except UnidentifiedImageError:
@@ -103,7 +103,7 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
         raise CompressGANError(f"{name}: more than 2^28 pixels") from None
     except CompressGANError:
         raise
-    except Exception as error:  # Pillow's readers raise many kinds on damaged files.
+    except Exception as error:  # Pillow's readers raise many kinds of exceptions on damaged files.
         raise CompressGANError(f"{name}: damaged image ({error})") from None
 
 
@@ -111,7 +111,7 @@ def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], No
     if getattr(image, "n_frames", 1) > 1:
         note("only the first frame of an animated or multi-page image is used")
     if getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 1:
-        raise CompressGANError(f"{name}: a camera raw file, of which only a small preview can be read")
+        raise CompressGANError(f"{name}: a camera raw file; only its small preview can be read")
     if image.width * image.height > MAX_PIXELS:
         raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
     image.load()
@@ -121,33 +121,33 @@ def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], No
 def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # Pillow's EXIF reader raises many kinds; the picture itself has been read.
+    except Exception:  # Pillow's EXIF reader raises many kinds of exceptions; the picture itself has been read.
         note("its EXIF data cannot be read, so it may be rotated wrongly")
         return image
 
 
 def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
-    """Returns an image of the Python API as (H, W, 3) uint8 sRGB.
+    """Converts an image passed to the Python API to (H, W, 3) uint8 sRGB.
 
     Args:
         image: a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
 
     Raises:
-        CompressGANError: an array of another type or shape, or with a side of 0; or a damaged or too large image.
+        CompressGANError: the array has another type or shape, or a side of 0, or the image is damaged or too large.
     """
     if isinstance(image, Image.Image):
         with _pillow_settings, _naming_damage("image"):
             return _upright_srgb(image, "image")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
-        raise CompressGANError(f"an image array holds uint8 values from 0 to 255, not {pixels.dtype}")
+        raise CompressGANError(f"an image array must hold uint8 values from 0 to 255, not {pixels.dtype}")
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or not pixels.size:
-        raise CompressGANError(f"an image array is (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+        raise CompressGANError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
     return pixels if pixels.shape[2:] == (3,) else as_photo(Image.fromarray(pixels))
 
 
 def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
-    """Converts to sRGB, by the embedded profile if there is one, and shows transparency on white."""
+    """Converts to sRGB, using the embedded profile if there is one, and shows transparency on white."""
     image = _eight_bit(image)
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     try:
@@ -162,11 +162,11 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str]
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Converts grey with more than 8 bits, or in floating point, to 8 bits."""
+    """Converts grey images with more than 8 bits or with floating-point values to 8 bits."""
     if not (image.mode.startswith("I") or image.mode == "F"):
         return image
     values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    # 16-bit grey has the mode I;16 or, from some writers, I. Floats reach 1 and a little more, or 255.
+    # 16-bit grey has the mode I;16 or, from some writers, I. Floats go up to 1 or slightly more, or up to 255.
     scale = 1 / 257 if image.mode != "F" else 255.0 if values.max(initial=0.0) <= 2.0 else 1.0
     return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
 
@@ -186,7 +186,7 @@ def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
     to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     samples = _SAMPLES.convert(mode)
     change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
-    # A photo that is already sRGB must not change by rounding. The profile's name does not tell.
+    # Rounding must not change a photo that is already sRGB. The profile's name is not a reliable sign of that.
     return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image.convert(mode), to_srgb)
 
 
@@ -194,9 +194,9 @@ def is_image(path: Path) -> bool:
     """Returns whether Pillow can read the file's format, from its first bytes alone."""
     try:
         with _pillow_settings, Image.open(path) as image:
-            # Pillow identifies some formats that it cannot read, among them HDF5, the path indexes' format.
+            # Pillow identifies some formats that it cannot read, including HDF5, the format of the path indexes.
             return not isinstance(image, ImageFile.StubImageFile)
-    except Exception:  # Pillow's readers raise many kinds on damaged files.
+    except Exception:  # Pillow's readers raise many kinds of exceptions on damaged files.
         return False
 
 

@@ -1,8 +1,8 @@
 """Running a network on a large photo tile by tile, with the same result as on the whole photo.
 
-Without instance norm, a network computes each output from a window of its input. A tile that is given as much of its
-surroundings as this window reaches, its halo, comes out as it would in the whole photo. At the photo's own border there
-is no halo, and the network pads as it would there.
+Without instance norm, a network computes each output from a window of its input. If a tile comes with a margin as wide
+as this window reaches, its halo, its output is the same as in the whole photo. At the photo's own border there is no
+halo, and the network pads the tile as it would pad the whole photo.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def run_in_tiles(
         network: maps (h * block[0], w * block[0], n) to (h * block[1], w * block[1], m).
         x: (H * block[0], W * block[0], n).
         block: size of one latent position in the input and in the output, per side.
-        halo: what a tile needs around it, in latent positions.
-        side: of a tile without its halo, in latent positions.
+        halo: margin that a tile needs around it, in latent positions.
+        side: side of a tile without its halo, in latent positions.
 
     Returns:
         (H * block[1], W * block[1], m).
 
     Raises:
-        CompressGANError: Ctrl-C was pressed, which Python tells only the main thread.
+        CompressGANError: the user pressed Ctrl-C, for which Python interrupts only the main thread.
     """
     source, target = block
     rows, columns = x.shape[0] // source, x.shape[1] // source

@@ -10,7 +10,7 @@ from PIL import Image
 from compressgan.errors import CompressGANError
 from compressgan.images.files import replacing
 
-# Pillow's name, the most pixels per side, and options, by suffix.
+# Pillow's name, the largest number of pixels per side, and options, by suffix.
 FORMATS = {
     "png": ("PNG", 2**31 - 1, {"compress_level": 3}),  # three times as fast as Pillow's default of 6, and 10% larger
     "webp": ("WEBP", 16383, {"quality": 95}),
@@ -22,7 +22,7 @@ def check_size(path: Path, height: int, width: int) -> None:
     """Checks that the format of a picture file, given by its suffix, can hold a picture of this size.
 
     Raises:
-        CompressGANError: it cannot.
+        CompressGANError: the format cannot hold it.
     """
     name, most, _ = FORMATS[path.suffix.removeprefix(".")]
     if max(height, width) > most:

@@ -1,7 +1,7 @@
-"""Keras' convolutions with gradients that are faster on a CPU. Weights, results and gradients are the same to rounding.
+"""Keras' convolutions with gradients that are faster on a CPU. Weights, results and gradients are equal up to rounding.
 
-oneDNN takes up to nine times as long for a gradient as for the same arithmetic in a forward convolution. It is worst
-for small pictures and few channels.
+oneDNN takes up to nine times as long for a gradient as for the same arithmetic in a forward convolution. The ratio is
+worst for small pictures and few channels.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Conv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, kernel)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """As `convolution_op`, then bias and activation."""
+        """Applies `convolution_op`, the bias and the activation."""
         return _finished(self, self.convolution_op(inputs, self.kernel))
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' transposed convolution with another gradient of the bias."""
+    """Keras' transposed convolution with a more accurate gradient of the bias."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """(B, H, W, in) -> (B, H * stride, W * stride, out) with "same" padding, then bias and activation."""
+        """(B, H, W, in) -> (B, H * stride, W * stride, out) with "same" padding, with bias and activation."""
         return _finished(self, keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding))
 
 
@@ -46,7 +46,7 @@ def _finished(layer: Conv2D | Conv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """With stride 1 and equal padding on both sides, a turned kernel swaps the roles of inputs and outputs."""
+    """With stride 1 and equal padding on both sides, turning the kernel swaps the roles of inputs and outputs."""
 
     def gradients(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         turned = _turned(kernel)
@@ -59,7 +59,7 @@ def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Cal
 
 
 def _turned(kernel: tf.Tensor) -> tf.Tensor:
-    """(rows, columns, in, out) -> the kernel of the opposite direction, (rows, columns, out, in)."""
+    """(rows, columns, in, out) -> the kernel for the opposite direction, (rows, columns, out, in)."""
     return tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
 
 
@@ -71,12 +71,12 @@ def _kernel_gradient(inputs: tf.Tensor, gradient: tf.Tensor, shape: tf.TensorSha
 
 @tf.custom_gradient
 def _plus_bias(outputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """`tf.nn.bias_add`, whose own gradient sums bfloat16 values in bfloat16 and so loses half of a batch."""
+    """`tf.nn.bias_add` with its own gradient. TensorFlow's sums in bfloat16, which can lose half of a batch."""
     return tf.nn.bias_add(outputs, bias), lambda gradient: (gradient, tf.reduce_sum(gradient, (0, 1, 2)))
 
 
 def _to_one_channel(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """One matrix product computes every tap of the kernel everywhere; their shifted sum is the convolution."""
+    """One matrix product computes every tap of the kernel at every position; their shifted sum is the convolution."""
     rows, columns, channels, _ = kernel.shape
     taps = tf.matmul(inputs, tf.reshape(kernel, (rows * columns, channels)), transpose_b=True)
     sides = [((side - 1) // 2, side // 2) for side in (rows, columns)]

@@ -11,7 +11,7 @@ from compressgan.networks.layers import norm
 
 
 def build_discriminator(config: Config) -> keras.Model:
-    """Builds D: photo (B, H, W, 3) float in [-1, 1] -> for each scale a list of feature maps, the last the logits.
+    """Builds D: photo (B, H, W, 3) float in [-1, 1] -> per scale, a list of feature maps that ends with the logits.
 
     The scales see the photo at 1, 1/2, 1/4, ... of its size (3x3 stride-2 average pooling) and have their own weights
     (Wang et al., pix2pixHD, arXiv 1711.11585). Logits are (B, h, w, 1) float32 under every precision policy.

@@ -27,7 +27,7 @@ def build_generator(config: Config) -> keras.Model:
     x = Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
     block = config.stem_block
     if config.finish_width:
-        # The head paints each block without seeing its neighbours. Here they see each other.
+        # The head generates each block without seeing its neighbours. This residual block sees across the borders.
         x = DepthToSpace(2, dtype="float32", name="unfold_half")(x)
         x = residual_block(x, config, "finish", width=config.finish_width, dtype="float32")
         block //= 2
@@ -44,5 +44,5 @@ def generator_halo(config: Config) -> int:
         scale //= 2
     pixels += (config.stem_kernel // 2) * config.stem_block
     if config.finish_width:
-        pixels += config.stem_block  # two 3x3 layers at half of it
+        pixels += config.stem_block  # two 3x3 layers at half the block size
     return math.ceil(pixels / STRIDE)

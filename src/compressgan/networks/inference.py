@@ -19,7 +19,7 @@ from compressgan.networks.model import CompressGAN
 class TensorFlowNetworks:
     """The networks of a CompressGAN for `Codec`: an implementation of `runtime.Networks`.
 
-    Networks raise MemoryError where TensorFlow runs out of memory. They always use the model's current weights.
+    They raise MemoryError when TensorFlow runs out of memory. They always use the model's current weights.
     """
 
     def __init__(self, model: CompressGAN) -> None:
@@ -73,7 +73,7 @@ class TensorFlowNetworks:
         return loss, tape.gradient(smooth, latents)
 
     def _losses(self, latents: tf.Tensor, photo: tf.Tensor, rate_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of what would be decoded, and a loss of the same photo that has a gradient."""
+        """Returns the loss of the photo as it would be decoded, and a differentiable version of that loss."""
         model, photos, latents = self._model, photo[tf.newaxis], latents[tf.newaxis]
         latents = tf.ensure_shape(latents, (1, None, None, self.config.latent_channels))
         temperature = self.config.final_temperature
@@ -84,9 +84,9 @@ class TensorFlowNetworks:
 
 
 def bytes_per_position(config: Config) -> int:
-    """Returns about how much memory the networks need per latent position, bytes.
+    """Returns the approximate memory that the networks need per latent position, in bytes.
 
-    That is three times the largest activation (its input, itself and its ReLU) and the photo twice, all in float32.
+    It is three times the largest activation (its input, itself and its ReLU) and twice the photo, all in float32.
     """
     encoder = [width * (STRIDE / config.stem_block) ** 2 / 4**i for i, width in enumerate(config.encoder_widths)]
     generator = [width * 4**i for i, width in enumerate(config.generator_widths)]

@@ -43,12 +43,12 @@ def residual_block(
     scale: float = 1.0,
     dtype: str | None = None,
 ) -> tf.Tensor:
-    """Two 3x3 layers around an identity: the paper's R.
+    """Two 3x3 layers with an identity shortcut: the paper's R.
 
     Args:
-        width: channels of the first layer; by default those of the input.
+        width: channels of the first layer; by default as many as the input has.
         norm_kind: norm after the first layer; by default `config.norm`.
-        scale: factor of the branch.
+        scale: factor on the branch.
         dtype: of the last layer and of the sum.
     """
     branch = conv(x, width or x.shape[-1], config, f"{name}_conv1", norm_kind=norm_kind)

@@ -11,8 +11,8 @@ import warnings
 def import_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages, which no log level silences on some processors.
 
-    Environment variables and warnings filters, which TensorFlow changes, are restored. A failed import shows
-    everything.
+    TensorFlow changes environment variables and warnings filters; these are restored. If the import fails, its messages
+    are shown.
     """
     if "tensorflow" in sys.modules:
         return

@@ -21,7 +21,7 @@ from compressgan.networks.quantizer import Quantizer
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Builds Keras layers under a precision policy, and restores the previous one."""
+    """Sets the precision policy for building Keras layers, and restores the previous one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -50,9 +50,9 @@ class CompressGAN(keras.Model):
     def code_lengths(
         self, latents: tf.Tensor, temperature: float | tf.Tensor, pixels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latents (B, h, w, C) float32 of so many pixels -> bits per pixel, as they are coded and as a soft estimate.
+        """Latents (B, h, w, C) float32 of `pixels` pixels -> bits per pixel: actual code length, and a soft estimate.
 
-        The first has a gradient for the prior alone, the second for the latents alone.
+        The first has a gradient only for the prior, the second only for the latents.
         """
         symbols = self.quantizer.indices(latents)
         logits = self.prior(symbols)
@@ -61,7 +61,7 @@ class CompressGAN(keras.Model):
         return hard, code_length(soft, tf.stop_gradient(logits), pixels)
 
     def named_arrays(self) -> dict[str, np.ndarray]:
-        """Returns the weights by name as a checkpoint stores them: float16, except the few centers in float32."""
+        """Returns the weights by name as a checkpoint stores them: float16, except the centers in float32."""
         return {
             name: variable.numpy().astype(np.float32 if name.startswith("quantizer/") else np.float16)
             for name, variable in self._named_variables()

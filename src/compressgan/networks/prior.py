@@ -1,9 +1,9 @@
 """The entropy coder's prior as TensorFlow trains it: the probabilities of a symbol, given those coded before it.
 
 It is a small masked network per latent channel, like PixelCNN (van den Oord et al., arXiv 1601.06759) and the context
-models of learned compression (Minnen et al., arXiv 1809.02736). It also tells the encoder what latents cost, for the
-rate term of the paper's equation 4. `coding/context_model.py` runs the same network in exact integers and defines which
-symbols see which.
+models of learned compression (Minnen et al., arXiv 1809.02736). It also tells the encoder the rate of its latents, for
+the rate term of the paper's equation 4. `coding/context_model.py` runs the same network in exact integers and defines
+which symbols see which.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from compressgan.config import Config
 
 
 class ContextPrior(keras.layers.Layer):
-    """Logits of every symbol, from those symbols of its window that are coded earlier. Always float32.
+    """Logits of every symbol, from the symbols in its window that are coded earlier. Always float32.
 
-    The output starts at zero: all symbols are equally likely.
+    The output starts at zero, so all symbols are equally likely at first.
     """
 
     def __init__(self, config: Config) -> None:
@@ -55,7 +55,7 @@ class ContextPrior(keras.layers.Layer):
         return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + self.output_bias
 
     def integers(self) -> Prior:
-        """Returns the weights rounded first as a checkpoint stores them, then as the coder uses them."""
+        """Returns the weights, rounded first to a checkpoint's float16 and then to the coder's integers."""
         scales = (SCALE, SCALE, SCALE, SCALE**2)
         stored = [weight.numpy().astype(np.float16).astype(np.float64) for weight in self.weights]
         rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]

@@ -11,7 +11,7 @@ from compressgan.config import Config
 class Quantizer(keras.layers.Layer):
     """Maps each latent to one of L learnable centers.
 
-    The centers start at -(L // 2) .. L // 2. They are sorted on use, so that an index means the same rank wherever
+    The centers start at -(L // 2) .. L // 2. They are sorted on use, so an index means the same rank wherever
     training moves them. Always float32.
     """
 
@@ -30,7 +30,7 @@ class Quantizer(keras.layers.Layer):
         return tf.sort(tf.convert_to_tensor(self._centers))
 
     def indices(self, latents: tf.Tensor) -> tf.Tensor:
-        """Returns for each latent the index of the nearest center: float (...) -> int32 (...)."""
+        """Returns the index of the nearest center for each latent: float (...) -> int32 (...)."""
         return tf.argmin(self._distances(latents), axis=-1, output_type=tf.int32)
 
     def dequantize(self, indices: tf.Tensor) -> tf.Tensor:
@@ -38,15 +38,15 @@ class Quantizer(keras.layers.Layer):
         return tf.gather(self.centers, indices)
 
     def assignments(self, latents: tf.Tensor, temperature: float | tf.Tensor) -> tf.Tensor:
-        """Returns the soft assignment of each latent to the centers: float (...) -> float32 (..., L), sums of 1."""
+        """Returns the soft assignment of each latent to the centers: float (...) -> float32 (..., L), summing to 1."""
         return tf.nn.softmax(-self._distances(latents) / temperature)
 
     def call(self, latents: tf.Tensor, temperature: float | tf.Tensor = 1.0) -> tf.Tensor:
         """Returns the centers nearest to the latents, float32 (...).
 
         `tf.round` or argmin alone has no gradient, so the encoder would never train. The latents get the gradient of
-        the soft assignment (straight-through). The centers get the gradient of the hard one: by the soft one, they
-        would move to where the generator never sees them.
+        the soft assignment (straight-through). The centers get the gradient of the hard one: the soft one would move
+        them according to values that the generator never sees.
         """
         soft = tf.linalg.matvec(self.assignments(latents, temperature), tf.stop_gradient(self.centers))
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.

@@ -66,7 +66,7 @@ def read_index(path: Path) -> list[str]:
     """Reads an index written by `write_index`, or by pandas in table format (key `df`, column `path`).
 
     Raises:
-        CompressGANError: the index is missing or damaged, or has pandas' fixed format, a pickle, which is never opened.
+        CompressGANError: the index is missing or damaged, or in pandas' fixed format, a pickle, which is never opened.
     """
     rebuild = "build it with: python src/train.py -r CHECKPOINT -path FOLDER"
     try:
@@ -108,11 +108,12 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, half of them flipped.
 
-    If `context` has several input pipelines, each reads its share of every global batch, and B is a replica's.
+    If `context` has several input pipelines, each reads its share of every global batch, and B is the batch size per
+    replica.
 
-    The image, crop and flip of sample n depend on the seed and n alone, so that a run resumed at `start_step` sees what
-    it would have seen. Decoded images are not kept. An unreadable image is named once, and the next one takes its
-    place.
+    The image, crop and flip of sample n depend only on the seed and n, so a run resumed at `start_step` sees the same
+    samples as an uninterrupted one. Decoded images are not kept. An unreadable image is reported once, and the next
+    image takes its place.
     """
     reader = _CropReader(paths, config.crop_size)
     count, seed = len(paths), config.seed
@@ -148,7 +149,7 @@ class _CropReader:
         self._naming = threading.Lock()
 
     def read(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Returns a (size, size, 3) uint8 crop placed and flipped by three numbers in [0, 1)."""
+        """Returns a (size, size, 3) uint8 crop, placed and flipped according to three numbers in [0, 1)."""
         for offset in range(len(self._paths)):
             i = (int(index) + offset) % len(self._paths)
             if i in self._bad:
@@ -160,7 +161,7 @@ class _CropReader:
         raise RuntimeError("none of the training images can be read")
 
     def _name_once(self, i: int, error: CompressGANError) -> None:
-        with self._naming:  # several threads may have met the same image
+        with self._naming:  # several threads may find the same bad image
             if i not in self._bad:
                 self._bad.add(i)
                 logger.warning("%s; skipped in training (%d so far)", error, len(self._bad))
@@ -172,7 +173,7 @@ class _CropReader:
         rows, columns = max(size, round(height * scale)), max(size, round(width * scale))
         top, left = int(down * (rows - size + 1)), int(right * (columns - size + 1))
         if scale > 1:
-            # Only the crop is enlarged: a strip one pixel wide would otherwise exceed all memory.
+            # Only the crop is enlarged: enlarging the whole of a strip one pixel wide would exhaust the memory.
             y, x = height / rows, width / columns
             box = (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height))
             crop = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS, box))

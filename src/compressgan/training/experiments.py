@@ -23,7 +23,7 @@ from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
 
-# A small model, which sees many crops in minutes. The original has no rate term.
+# A small model, which sees many crops in minutes. As in the original, it has no rate term.
 SMALL = Config(
     encoder_widths=(48, 96, 96),
     encoder_blocks=2,
@@ -43,9 +43,9 @@ SMALL = Config(
     save_every=10**9,
 )
 QUANTIZATIONS = ((4, 5), (8, 3), (8, 5), (8, 9), (16, 5))  # C, L
-PERCEPTUAL_COEFF = 0.5  # makes the term's pull stronger than that of the distortion
+PERCEPTUAL_COEFF = 0.5  # large enough for the term to outweigh the distortion
 _TIMED_STEPS = 5
-_ANY_SIDE = 2**20  # pixels; the coders measure whole photos
+_ANY_SIDE = 2**20  # pixels; `coders` measures whole photos
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def dataset_size(train_paths: list[str]) -> list[Variant]:
 def quantization(train_paths: list[str]) -> list[Variant]:
     """The same training with several numbers of channels and levels."""
     return [
-        # The bound leaves each center its share of the latents' range.
+        # The bound gives each center an equal share of the latents' range.
         Variant(
             f"C = {channels}, L = {levels}",
             SMALL.replace(latent_channels=channels, levels=levels, latent_bound=levels / 2),
@@ -91,9 +91,9 @@ def find_photos(folders: list[Path], validation: Path | None, *, train: bool) ->
     """Returns the paths of photos to train on, and the photos to measure on, (H, W, 3) uint8 each.
 
     Args:
-        folders: of photos.
+        folders: folders of photos.
         validation: a folder of photos to measure on; by default, a share of the others.
-        train: False to measure on all of them.
+        train: False to measure on all photos.
 
     Raises:
         CompressGANError: no photos are left for one of the two.
@@ -110,7 +110,7 @@ def find_photos(folders: list[Path], validation: Path | None, *, train: bool) ->
     config = SMALL.replace(validation_images=len(test_paths), validation_max_side=side)
     photos = validation_photos([str(path) for path in test_paths], config)
     if not photos:
-        raise CompressGANError("no photos are left for measuring; give more, or a folder of them with --validation")
+        raise CompressGANError("no photos are left for measuring; give more photos, or a folder with --validation")
     if train and not train_paths:
         raise CompressGANError("no photos are left for training: all of them are in --validation")
     return [str(path) for path in train_paths], photos
@@ -126,15 +126,15 @@ def trained(
     minutes: float,
     vgg19_weights: str | None,
 ) -> Iterator[dict]:
-    """Trains and measures each variant, and yields its figures. Adds what was used to `settings`.
+    """Trains and measures each variant, and yields its figures. Adds the settings used to `settings`.
 
     Args:
         variants: the rows.
-        photos: to measure on, (H, W, 3) uint8 each.
-        folder: for the rows' checkpoints.
+        photos: photos to measure on, (H, W, 3) uint8 each.
+        folder: folder for the rows' checkpoints.
         settings: receives title, steps and settings of the rows.
-        steps: of each variant; None for as many as take `minutes`.
-        minutes: for all variants together.
+        steps: steps per variant; None for as many as fit into `minutes`.
+        minutes: total for all variants.
         vgg19_weights: "imagenet" or a file, if a variant needs VGG19.
     """
     vgg19 = PerceptualLoss(vgg19_weights) if vgg19_weights else None
@@ -178,14 +178,14 @@ def seconds_per_step(variant: Variant, vgg19: PerceptualLoss | None) -> float:
 def train_and_measure(
     variant: Variant, config: Config, photos: list[np.ndarray], folder: Path, vgg19: PerceptualLoss | None
 ) -> dict[str, float]:
-    """Trains a model from a blank start, and returns its mean figures on the validation photos."""
+    """Trains a model from scratch, and returns its mean figures on the validation photos."""
     shutil.rmtree(folder, ignore_errors=True)
     trainer = Trainer(config, folder, folder / "tensorboard", vgg19 if config.perceptual_coeff else None)
     try:
         trainer.fit(variant.train_paths, [])
     except TrainingEnded:
         raise KeyboardInterrupt from None
-    codec = Codec.load(folder, effort=0)  # refining would make the networks more alike
+    codec = Codec.load(folder, effort=0)  # refinement would hide differences between the networks
     rows, similarities, distances = [], [], []
     for photo in photos:
         data = codec.compress(photo)
@@ -200,7 +200,7 @@ def train_and_measure(
 
 
 def coders(checkpoint: Path, photos: list[np.ndarray], settings: dict) -> Iterator[dict]:
-    """Yields the mean file size of the same latents for each entropy coder. Adds what was used to `settings`."""
+    """Yields the mean file size of the same latents for each entropy coder. Adds a title to `settings`."""
     codec = Codec.load(checkpoint)
     settings["title"] = f"model of {checkpoint.resolve().name}"
     coded = [(codec.symbols(photo), *photo.shape[:2]) for photo in photos]

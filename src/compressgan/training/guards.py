@@ -1,4 +1,4 @@
-"""Guards of a training run: against half steps on Ctrl-C, and against a second run in the same folder."""
+"""Guards for a training run: against unfinished steps on Ctrl-C, and against a second run in the same folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compressgan.errors import CompressGANError, os_reason
 
 @contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C or SIGTERM, so that the current step can end. A second one raises KeyboardInterrupt."""
+    """Collects the first Ctrl-C or SIGTERM, so the current step can finish. A second one raises KeyboardInterrupt."""
     received: list[int] = []
 
     def receive(number: int, frame: object) -> None:

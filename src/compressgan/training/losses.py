@@ -2,8 +2,8 @@
 
 The rate term is in `networks/prior.py`, the VGG19 term in `perceptual.py`.
 
-A discriminator's output is a list over its scales of lists of feature maps, of which the last is the logits. Every term
-is a float32 scalar, averaged over the batch.
+A discriminator's output has one list of feature maps per scale, which ends with the logits. Every term is a float32
+scalar, averaged over the batch.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Mean square of the error of photos (B, H, W, 3) that is common to each place of neighbouring blocks.
+    """Mean square of the error of photos (B, H, W, 3) that neighbouring blocks have in common at each position.
 
-    Where the latents say nothing about a texture, the generator knows a pixel only by its place in a block. It then
-    paints the detail that the adversarial and perceptual terms ask for as one repeated pattern, a weave. Photos have
-    none, so this term punishes the weave alone. Blocks have 4 and 16 pixels per side, and 8 x 8 of them are neighbours.
-    Their mean colour is left out. H and W are multiples of 16.
+    Where the latents say nothing about a texture, all the generator knows about a pixel is its position in a block. It
+    then generates the detail that the adversarial and perceptual terms ask for as one repeated pattern, a weave.
+    Photos do not have such a pattern, so this term penalizes only the weave. Blocks have 4 and 16 pixels per side, and
+    8 x 8 of them are neighbours. Their mean colour is left out. H and W are multiples of 16.
     """
     terms = []
     for side in (4, STRIDE):
@@ -53,7 +53,7 @@ def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def feature_matching(real: ScaleFeatures, fake: ScaleFeatures) -> tf.Tensor:
-    """Mean L1 between the discriminator's features of x, held constant, and of G(x), without the logits.
+    """Mean L1 distance between the discriminator's features of x, held constant, and of G(x), without the logits.
 
     Source: Wang et al., pix2pixHD, arXiv 1711.11585, equation 4.
     """

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 MUON_ITERATIONS = 5
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that maps singular values in (0, 1] to about 1
-_RMS = 0.2  # of an update at learning rate 1; Adam's is about the same, so that one learning rate suits both
+_RMS = 0.2  # of an update at learning rate 1; Adam's is about the same, so one learning rate suits both
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, the same to rounding, in one pass over memory by TensorFlow's fused operation.
+    """Keras' Adam, equal up to rounding, in one pass over memory with TensorFlow's fused operation.
 
     Keras makes ten passes over the weights, which take a tenth of a step of the `paper` preset.
     """
@@ -41,8 +41,8 @@ class Muon(Adam):
     """Muon for the kernels of convolutions, which move by their orthogonalized momentum; Adam for everything else.
 
     Jordan et al. 2024 (kellerjordan.github.io/posts/muon), scaled as in Liu et al., arXiv 2502.16982. A kernel (height,
-    width, in, out) counts as the matrix (height * width * in, out). Keras' Muon leaves out the kernels of convolutions,
-    which are nearly all weights here.
+    width, in, out) is treated as the matrix (height * width * in, out). Keras' Muon leaves out the kernels of
+    convolutions, which hold nearly all weights here.
     """
 
     def __init__(self, momentum: float = 0.95, **kwargs) -> None:
@@ -65,12 +65,12 @@ def orthogonalized(matrix: tf.Tensor, length: float | tf.Tensor = 1.0) -> tf.Ten
     """Returns a matrix with the same singular vectors, (m, n) float32, and all singular values about `length`.
 
     This is the Newton-Schulz iteration X <- X (a I + b A + c A^2) with A = X^T X, done on A alone, or on X X^T if that
-    is smaller. The polynomials commute, so their product is applied to X once, at the end. All factors go into the
-    small matrices, because a pass over the large one costs as much as a product.
+    is smaller. The polynomials commute, so their product is applied to X once, at the end. All factors are
+    applied to the small matrices, because a pass over the large one costs as much as a product.
     """
     tall = matrix.shape[0] >= matrix.shape[1]
     gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
-    square = tf.linalg.trace(gram) + 1e-24  # of the Frobenius norm
+    square = tf.linalg.trace(gram) + 1e-24  # the squared Frobenius norm
     gram /= square
     a, b, c = _COEFFICIENTS
     identity = tf.eye(gram.shape[0])

@@ -13,9 +13,9 @@ from compressgan.networks.model import dtype_policy
 
 FEATURE_LAYER = "block2_pool"
 WAYS_OUT = (
-    "connect to the internet once, so that Keras can download the ImageNet weights, "
+    "connect to the internet once so that Keras can download the ImageNet weights, "
     "or give a weights file with --perceptual FILE.h5, "
-    "or train without VGG19 by --perceptual off"
+    "or train without VGG19 with --perceptual off"
 )
 
 
@@ -28,7 +28,7 @@ class PerceptualLoss:
         precision: of the layers' arithmetic.
 
     Raises:
-        CompressGANError: the weights cannot be loaded; the message names the ways out.
+        CompressGANError: the weights cannot be loaded; the message lists the alternatives.
     """
 
     def __init__(self, weights: str | Path, precision: str = "float32") -> None:
@@ -43,7 +43,7 @@ class PerceptualLoss:
         return tf.cast(self._extractor(keras.applications.vgg19.preprocess_input(pixels)), tf.float32)
 
     def __call__(self, photos: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-        """Returns the distance of reconstructions from photos, held constant, both in [-1, 1]: a scalar, mean of B."""
+        """Returns the mean distance between photos, held constant, and reconstructions, both in [-1, 1]: a scalar."""
         difference = tf.stop_gradient(self.features(photos)) - self.features(reconstructions)
         # The small constant keeps the root's gradient finite if both are equal.
         return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(difference), axis=(1, 2, 3)) + 1e-12))

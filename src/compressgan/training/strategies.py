@@ -14,8 +14,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     """Makes a strategy. This must come before any other use of TensorFlow in the process.
 
     Args:
-        name: "one" device; "mirrored" over all GPUs or, without any, over two halves of the CPU; "multiworker" over the
-            machines that the environment variable TF_CONFIG names; or "auto", which chooses what fits the machine.
+        name: "one" device; "mirrored" over all GPUs or, without GPUs, over two halves of the CPU; "multiworker" over
+            the machines that the environment variable TF_CONFIG names; or "auto", which chooses what fits the machine.
 
     Raises:
         UsageError: TF_CONFIG is needed, but missing or wrong.

@@ -26,7 +26,7 @@ class Summaries:
         self._writer = tf.summary.create_file_writer(str(directory)) if directory else tf.summary.create_noop_writer()
 
     def config(self, config: Config, step: int) -> None:
-        """Writes the settings as text, and as hyperparameters by which runs compare."""
+        """Writes the settings as text, and as hyperparameters for comparing runs."""
         values = config.to_json()
         with self._writer.as_default(step):
             tf.summary.text("config", f"```\n{json.dumps(values, indent=2)}\n```")
@@ -48,7 +48,7 @@ class Summaries:
         photos: list[np.ndarray],
         result: Validation,
     ) -> None:
-        """Writes figures, originals beside reconstructions, latents, the use of symbols, and centers."""
+        """Writes figures, originals beside reconstructions, latents, symbol usage, and centers."""
         share = np.bincount(result.symbols, minlength=len(result.centers)) / result.symbols.size
         share = share[share > 0]
         with self._writer.as_default(step):

@@ -20,14 +20,14 @@ Terms = dict[str, tf.Tensor]
 
 OPTIMIZERS = {"muon": Muon, "adam": Adam}
 
-_RATE_CONTROL = 0.005  # change of the rate weight's logarithm per step and relative excess of the rate
+_RATE_CONTROL = 0.005  # change of the rate weight's logarithm per step, per unit of the rate's relative excess
 
 
 class TrainStep:
     """The networks, their optimizers, and one step of training them.
 
-    Each replica takes an equal share of the global batch. Losses are means over photos, so the gradients averaged over
-    the replicas are those of the whole batch.
+    Each replica takes an equal share of the global batch. Losses are means over photos, so the mean gradients of the
+    replicas are the gradients of the whole batch.
 
     Args:
         config: the settings.
@@ -40,12 +40,12 @@ class TrainStep:
         self._strategy = strategy
         self._perceptual = perceptual
         self._perceptual_side = min(config.perceptual_crop, config.crop_size)
-        # Strided layers weigh the pixels of a block differently. If the discriminator's blocks always coincided with
+        # Strided layers weight the pixels of a block differently. If the discriminator's blocks always coincided with
         # the generator's, the generator could learn that difference as a pattern.
         self.discriminator_side = max(STRIDE, config.crop_size - STRIDE)
         with strategy.scope():
             self.model = CompressGAN(config)
-            # This model holds the averaged weights. It is the one that is validated, saved and used.
+            # This model holds the averaged weights. Validation, checkpoints and inference use it.
             self.ema = CompressGAN(config)
             self.ema.set_weights(self.model.get_weights())
             with dtype_policy(config.precision):
@@ -98,7 +98,7 @@ class TrainStep:
         return self._distributed(
             photos,
             tf.constant(temperature(config, step)),
-            # At first the average must forget faster than by `ema_decay`, or the random start would stay in it long.
+            # At first the average must decay faster than `ema_decay`, or the random start would stay in it for long.
             tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
             self._corner(step, self._perceptual_side) if perceptual else None,
             self._corner(step, self.discriminator_side) if adversarial else None,
@@ -113,20 +113,20 @@ class TrainStep:
         perceptual_corner: tf.Tensor | None,
         discriminator_corner: tf.Tensor | None,
     ) -> Terms:
-        corners = (perceptual_corner, discriminator_corner)  # of the windows; None before a term starts
+        corners = (perceptual_corner, discriminator_corner)  # of the terms' windows; None before a term starts
         terms = self._strategy.run(self._replica_step, (photos, temperature, *corners))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
         terms["rate_coeff"] = self.rate_coeff + 0.0
         if self.config.rate_target:
-            # All photos share one weight, which follows the target slowly: busy photos may take more than plain ones.
+            # All photos share one weight, which adapts slowly: detailed photos may take more bits than plain ones.
             excess = tf.clip_by_value(terms["code_length"] / self.config.rate_target - 1.0, -0.5, 0.5)
             self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
         return terms
 
     def _corner(self, step: int, side: int) -> tf.Tensor:
-        """Returns the row and column of a window of this side in the crops. They depend on seed and step alone."""
+        """Returns the row and column of a window of this side in the crops. They depend only on seed and step."""
         free = self.config.crop_size - side
         return tf.constant(np.random.default_rng((self.config.seed, step)).integers(0, free + 1, 2, np.int32))
 
@@ -175,7 +175,7 @@ class TrainStep:
                 variables = self.discriminator.trainable_variables
                 trained.append(("discriminator", "discriminator", self.discriminator_optimizer, variables))
             scaled = [optimizer.scale_loss(terms[loss]) for _, loss, optimizer, _ in trained]
-        # All gradients are taken before any network moves.
+        # All gradients are taken before any weights change.
         gradients = [tape.gradient(loss, variables) for loss, (*_, variables) in zip(scaled, trained, strict=True)]
         for (name, _, optimizer, variables), own in zip(trained, gradients, strict=True):
             terms[f"gradient_norm/{name}"] = self._apply(optimizer, own, variables)
@@ -189,7 +189,7 @@ class TrainStep:
         scale = optimizer.scale_loss(tf.constant(1.0))
         gradients = replica.all_reduce("MEAN", gradients)
         norm = tf.linalg.global_norm(gradients)
-        factor = 1 / replica.num_replicas_in_sync  # the optimizer adds up what the replicas give it
+        factor = 1 / replica.num_replicas_in_sync  # the optimizer sums over the replicas
         if self.config.gradient_clip:
             factor *= tf.minimum(1.0, self.config.gradient_clip * scale / norm)
         if self.config.gradient_clip or replica.num_replicas_in_sync > 1:  # otherwise the factor is 1
@@ -203,7 +203,7 @@ def _windows(batches: tuple[tf.Tensor, ...], corner: tf.Tensor, side: int) -> li
 
 
 def learning_rate_factor(config: Config, step: int) -> float:
-    """Returns the factor of all learning rates: a linear warm-up, then a cosine down to a share."""
+    """Returns the factor of all learning rates: a linear warm-up, then a cosine decay."""
     warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
     done = min(1.0, max(0.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)))
     share = config.final_learning_rate_share

@@ -1,4 +1,4 @@
-"""The training loop: steps, checkpoints, validation, and what can go wrong in days of training."""
+"""The training loop: steps, checkpoints, validation, and handling of what can go wrong in days of training."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class TrainingEnded(Exception):  # noqa: N818, it is not an error
 class Trainer:
     """Trains a CompressGAN in a checkpoint folder, and resumes from the training state there if there is one.
 
-    The first stage has no adversarial term, because a GAN is unstable from a blank start. From `adversarial_from` on,
-    the discriminator is trained too.
+    The first stage has no adversarial term, because training a GAN from scratch is unstable. From
+    `adversarial_from` on, the discriminator is trained too.
 
     Args:
         config: the settings.
         directory: the checkpoint folder.
         log_directory: TensorBoard folder of this run.
         perceptual: the VGG19 term, or None if `perceptual_coeff` is 0.
-        strategy: how the replicas are distributed; by default on one device.
-        init_from: a checkpoint folder from whose weights a new run starts.
+        strategy: how the replicas are distributed; by default, on one device.
+        init_from: a checkpoint folder whose weights a new run starts from.
 
     Raises:
         CompressGANError: the training state or `init_from` does not fit the settings.
@@ -65,7 +65,7 @@ class Trainer:
                 f"batch_size {config.batch_size} cannot be divided among {strategy.num_replicas_in_sync} devices"
             )
         resolver = strategy.cluster_resolver
-        # Every worker reads the checkpoint; one writes it.
+        # Every worker reads the checkpoint; only one writes it.
         self._is_chief = resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
         self.config = config
         self.directory = directory
@@ -84,12 +84,12 @@ class Trainer:
         except (AssertionError, ValueError, tf.errors.OpError):
             raise CompressGANError(f"{directory / 'training'}: damaged, or made with other settings") from None
         if resuming:
-            # A rate weight that follows a target keeps the value that it has reached, unless it is set anew.
+            # A rate weight that follows a target keeps the value that it has reached, unless the user sets a new one.
             before = read_config(directory)[0]
             if not config.rate_target or config.rate_coeff != before.rate_coeff:
                 self.train_step.rate_coeff.assign(config.rate_coeff)
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
-                self.best_score.assign(math.inf)  # the old score has another meaning
+                self.best_score.assign(math.inf)  # the old score is not comparable
         elif init_from:
             self.model.assign_from(init_from)
             self.ema.assign_from(init_from)
@@ -122,7 +122,7 @@ class Trainer:
             return
         state = self.directory / "training"
         with locked(state):
-            # A call without -path resumes with these, whatever other runs have indexed since.
+            # A call without -path resumes with these paths, even if other runs have indexed other photos since.
             write_index(state / TRAIN_INDEX, train_paths)
             write_index(state / TEST_INDEX, test_paths)
             self._fit(train_paths, test_paths)
@@ -130,14 +130,15 @@ class Trainer:
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
         if start and self._is_chief:
-            # The run may have been killed after writing the training state and before writing these files. If settings
-            # changed, the state is written first: otherwise a kill before the next save would lose the change.
+            # The run may have been killed after writing the training state and before writing the inference files, so
+            # these are written now. If settings changed, the state is written first: otherwise a kill before the next
+            # save would lose the change.
             unchanged = read_config(self.directory)[0] == self.config
             (self.save_for_inference if unchanged else self.save)()
         self._summaries.config(self.config, start)
         photos = validation_photos(test_paths, self.config) if self._is_chief else []
         validator = Validator(self.ema, photos, self._perceptual) if photos else None
-        # A terminal gets a moving bar, a log file a line now and then.
+        # A terminal gets a moving bar; a log file gets about one line per minute.
         interval = 0.1 if sys.stderr.isatty() else 60
         progress = tqdm(
             total=self.config.steps,
@@ -194,7 +195,7 @@ class Trainer:
                 raise TrainingEnded
 
     def _assert_finite(self, step: int, terms: dict[str, float]) -> None:
-        # Loss scaling for float16 finds its scale by occasional overflows, and skips those steps by itself.
+        # Loss scaling for float16 finds its scale through occasional overflows, and skips those steps itself.
         scaled = self.config.precision == "mixed_float16"
         for name, value in terms.items():
             if not math.isfinite(value) and not (scaled and name.startswith("gradient_norm/")):
@@ -227,7 +228,7 @@ class Trainer:
         """Writes the averaged weights and the settings.
 
         Raises:
-            CompressGANError: they cannot be written.
+            CompressGANError: the checkpoint folder cannot be written to.
         """
         if self._is_chief:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))

@@ -1,4 +1,4 @@
-"""Validation: whole photos compressed to real bytes with the averaged weights."""
+"""Validation: compressing whole photos to real bytes with the averaged weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Validation:
         rows: the figures of each photo.
         figures: mean figures by name. `score` is the generator's loss without its adversarial terms.
         reconstructions: (H, W, 3) uint8 each.
-        latents: of all photos, flat float32.
-        symbols: of all photos, flat int32.
+        latents: latents of all photos, flat float32.
+        symbols: symbols of all photos, flat int32.
         centers: (L,) float32.
     """
 
@@ -38,10 +38,10 @@ class Validation:
 
 
 class Validator:
-    """Compresses photos with a model's current weights, without refining, and measures what comes back.
+    """Compresses photos with a model's current weights, without refinement, and measures the reconstructions.
 
     Args:
-        model: of averaged weights.
+        model: the model with averaged weights.
         photos: (H, W, 3) uint8 each.
         perceptual: the VGG19 term, or None if `perceptual_coeff` is 0.
     """
@@ -69,7 +69,7 @@ class Validator:
         pairs = [
             tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(self.photos, reconstructions, strict=True)
         ]
-        # If the rate is held at a target, it does not count: its weight changes from step to step.
+        # A rate that is held at a target does not count, because its weight changes from step to step.
         score = 0.0 if config.rate_target else config.rate_coeff * bpp
         score += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
         if self._perceptual is None:
