@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 from compressgan.config import Config
+from compressgan.images.reading import register_heic
 from compressgan.networks.loading import import_tensorflow
 from config import TINY
 
+register_heic()
 import_tensorflow()  # quietly, before the tests import it
 
 ROOT = Path(__file__).resolve().parent.parent

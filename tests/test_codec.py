@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -113,3 +114,16 @@ def test_a_damaged_pillow_image_is_one_error(codec: Codec, tmp_path: Path) -> No
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:1500])
     with pytest.raises(CompressGANError, match="image: damaged image"):
         codec.compress(Image.open(tmp_path / "cut.jpg"))
+
+
+def test_tensorflow_out_of_memory_is_a_memory_error(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*arguments: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
+
+    for name in ("_encode", "_generate", "_loss_and_gradient"):
+        monkeypatch.setattr(TensorFlowNetworks, name, exhausted)
+    zeros = np.zeros((1, 1, 4), np.float32)
+    networks = codec._networks
+    for call in (networks.encode, networks.generate, lambda x: networks.loss_and_gradient(x, x, 0.1)):
+        with pytest.raises(MemoryError, match=r"OOM when allocating$"):
+            call(zeros)

@@ -38,7 +38,7 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ({"generator_widths": ()}, "generator_widths: tuple should have at least 1 item"),
         ({"crop_size": 100}, "crop_size: input should be a multiple of 16, not 100"),
         (
-            {"train_fraction: input should be greater than 0, not 0.0": 0.0},
+            {"train_fraction": 0.0},
             "train_fraction: input should be greater than 0, not 0.0",
         ),
         ({"learning_rate": float("nan")}, "learning_rate: input should be a finite number, not nan"),

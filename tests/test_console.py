@@ -38,7 +38,7 @@ def test_there_and_back(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     assert first == str(binary)
     expected = {
         "size": "100 x 80 pixels",
-        "level": "1 of 1",
+        "level": "none: in format version 1, each model has one rate",
         "coder": "order0",
         "format": "version 1, 4 latent channels",
         "bytes": f"{size}: 15 of header and checksum, {size - 15} of payload",

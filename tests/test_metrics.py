@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from skimage.metrics import structural_similarity
 
 from compressgan.codec import Codec
-from compressgan.evaluation.metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssimulacra2
+from compressgan.evaluation import metrics
+from compressgan.evaluation.metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssim, ssimulacra2
 from conftest import make_photo
 
 
@@ -67,3 +69,17 @@ def test_figures_are_of_the_real_bytes_and_means_leave_out_what_is_not_known(che
     assert mean(rows, "ms_ssim") == rows[1].ms_ssim
     assert math.isnan(mean(rows[:1], "ms_ssim"))
     assert mean_line(rows).endswith(f"MS-SSIM {rows[1].ms_ssim:.4f} (of 1)")
+
+
+def test_ssim_and_ms_ssim_of_many_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = make_photo(333, 180)
+    y = np.clip(x + np.random.default_rng(0).normal(0, 20, x.shape), 0, 255).astype(np.uint8)
+    whole = structural_similarity(
+        x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=2
+    )
+    at_once = ms_ssim(x, y)
+    for rows in (300, 64, 7):
+        monkeypatch.setattr(metrics, "_STRIP", rows)
+        assert ssim(x, y) == pytest.approx(whole, abs=1e-5)
+        assert ms_ssim(x, y) == pytest.approx(at_once, abs=1e-6)
+    assert math.isnan(ssim(x[:10], y[:10]))

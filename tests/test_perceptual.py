@@ -43,3 +43,17 @@ def test_missing_weights_name_the_three_ways_out(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(keras.applications, "VGG19", offline)
     with pytest.raises(CompressGANError, match=r"internet.*--perceptual FILE\.h5.*--perceptual off"):
         PerceptualLoss("imagenet")
+
+
+def test_vgg19_gets_what_it_was_trained_on(tmp_path: Path) -> None:
+    """Blue, green, red from 0 to 255, minus ImageNet's means: what Keras' `preprocess_input` makes of RGB pixels."""
+    loss = PerceptualLoss(write_vgg19(tmp_path / "vgg.h5"))
+    seen = []
+
+    def extractor(x: tf.Tensor) -> tf.Tensor:
+        seen.append(x)
+        return x
+
+    loss._extractor = extractor
+    loss.features(tf.constant([[[[-1.0, 0.0, 1.0]]]]))
+    np.testing.assert_allclose(seen[0][0, 0, 0], [255 - 103.939, 127.5 - 116.779, 0 - 123.68], atol=1e-3)

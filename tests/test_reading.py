@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,15 @@ def test_odd_exif_data_is_no_damage(tmp_path: Path) -> None:
     notes: list[str] = []
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.png", notes.append), PHOTO)
     assert "EXIF" in notes[0]
+
+
+def test_pillows_limit_is_lifted_while_any_thread_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.fromarray(make_photo(60, 60)).save(tmp_path / "photo.png")
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "photo.png")
+    with ThreadPoolExecutor(4) as pool:
+        photos = list(pool.map(read_photo, [tmp_path / "photo.png"] * 40))
+    assert all(photo.shape == (60, 60, 3) for photo in photos)
+    assert is_image(tmp_path / "photo.png")
+    assert Image.MAX_IMAGE_PIXELS == 100

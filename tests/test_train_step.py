@@ -6,7 +6,10 @@ import pytest
 import tensorflow as tf
 
 from compressgan.config import Config
+from compressgan.networks.quantizer import Quantizer
+from compressgan.training import losses
 from compressgan.training.train_step import TrainStep, learning_rate_factor, temperature
+from config import PAPER
 
 
 def make_step(config: Config) -> TrainStep:
@@ -43,9 +46,9 @@ def test_training_learns(tiny: Config, precision: str) -> None:
     train_step = make_step(config)
     # A flat colour per photo: what any codec must learn first.
     photos = tf.ones((4, 64, 64, 3)) * tf.random.uniform((4, 1, 1, 3), -1, 1, seed=1)
-    losses = [float(train_step(photos, step)["distortion"]) for step in range(60)]
-    assert losses[-1] < 0.2 * losses[0]
-    assert all(np.isfinite(losses))
+    distortions = [float(train_step(photos, step)["distortion"]) for step in range(60)]
+    assert distortions[-1] < 0.2 * distortions[0]
+    assert all(np.isfinite(distortions))
 
 
 def test_the_prior_learns_what_the_latents_are(tiny: Config) -> None:
@@ -146,3 +149,105 @@ def test_the_discriminator_sees_a_window_that_moves(tiny: Config) -> None:
     corners = [tuple(64 * window[0, 0, 0, :2].numpy()) for window in seen[::2]]
     assert all(0 <= row <= 16 and 0 <= column <= 16 for row, column in corners)
     assert len(set(corners)) > 3
+
+
+def test_the_average_is_what_numpy_computes(tiny: Config) -> None:
+    """The averaged weights forget the start quickly at first, then by `ema_decay`."""
+    train_step = make_step(tiny.replace(warmup_steps=0, ema_decay=0.2, learning_rate=0.01))
+    expected = [v.numpy().astype(np.float64) for v in train_step.model.weights]
+    for step in range(4):
+        train_step(noise(), step)
+        decay = [1 / 10, 2 / 11, 0.2, 0.2][step]
+        raw = [v.numpy() for v in train_step.model.weights]
+        expected = [decay * average + (1 - decay) * new for average, new in zip(expected, raw, strict=True)]
+        for found, value in zip(train_step.ema.weights, expected, strict=True):
+            np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-6)
+    assert not all(np.allclose(a, b, atol=1e-4) for a, b in zip(raw, expected, strict=True))
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0.1), (4, 0.5), (10, 1.0), (55, 0.55), (99, 0.1003)])
+def test_learning_rates_as_applied(tiny: Config, step: int, factor: float) -> None:
+    """All three optimizers follow warm-up and cosine; Adam's first step has the length of the learning rate."""
+    rates = {"learning_rate": 1e-3, "prior_learning_rate": 2e-3, "discriminator_learning_rate": 4e-3}
+    config = tiny.replace(steps=100, warmup_steps=10, final_learning_rate_share=0.1, adversarial_from=0, **rates)
+    train_step = make_step(config)
+    networks = (train_step.model.generator, train_step.model.prior, train_step.discriminator)
+    before = [[v.numpy() for v in network.trainable_variables] for network in networks]
+    train_step(noise(), step)
+    for network, old, rate in zip(networks, before, rates.values(), strict=True):
+        moved = max(np.abs(v.numpy() - o).max() for v, o in zip(network.trainable_variables, old, strict=True))
+        assert moved == pytest.approx(factor * rate, rel=0.01)
+
+
+def test_temperature_as_applied(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quantizer and rate term both get the temperature of the step."""
+    config = tiny.replace(steps=100, temperature=4.0, final_temperature=0.04, rate_coeff=1.0)
+    train_step = make_step(config)
+    assignments, seen = Quantizer.assignments, []
+
+    def watching(self: Quantizer, latents: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+        seen.append(float(temperature))
+        return assignments(self, latents, temperature)
+
+    monkeypatch.setattr(Quantizer, "assignments", watching)
+    tf.config.run_functions_eagerly(True)
+    try:
+        train_step(noise(), 50)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert seen == pytest.approx([0.4, 0.4])
+
+
+def test_the_perceptual_term_starts_at_its_step(tiny: Config) -> None:
+    config = tiny.replace(perceptual_coeff=1.0, perceptual_from=3)
+    train_step = TrainStep(config, tf.distribute.get_strategy(), lambda x, y: tf.constant(5.0))
+    assert [float(train_step(noise(), step)["perceptual"]) for step in (2, 3)] == [0.0, 5.0]
+
+
+@pytest.mark.parametrize("vanilla", [False, True])
+def test_adversarial_terms_of_a_real_step(tiny: Config, vanilla: bool) -> None:
+    """The terms are those of the discriminator on the step's window, of photos and of reconstructions."""
+    frozen = {"learning_rate": 0.0, "discriminator_learning_rate": 0.0, "prior_learning_rate": 0.0}
+    train_step = make_step(tiny.replace(adversarial_from=0, use_vanilla_GAN=vanilla, **frozen))
+    photos = noise()
+    terms = train_step(photos, 7)
+    row, column = np.random.default_rng((tiny.seed, 7)).integers(0, 17, 2)
+    windows = [x[:, row : row + 48, column : column + 48] for x in (photos, train_step.model(photos))]
+    real, fake = map(train_step.discriminator, windows)
+    assert float(terms["adversarial"]) == pytest.approx(float(losses.generator_adversarial(fake, vanilla)), rel=1e-4)
+    expected = float(losses.discriminator_adversarial(real, fake, vanilla))
+    assert float(terms["discriminator"]) == pytest.approx(expected, rel=1e-4)
+    expected = float(losses.feature_matching(real, fake))
+    assert float(terms["feature_matching"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_clipping_the_whole_gradient_counts(tiny: Config) -> None:
+    config = tiny.replace(warmup_steps=0, gradient_clip=0.0, distortion_coeff=1000.0)
+    train_step = make_step(config)
+    norm = float(train_step(noise(), 0)["gradient_norm/generator"])
+    assert norm > 10
+    moments = [v.numpy() for v in train_step.optimizer.variables if "momentum" in v.path]
+    assert np.sqrt(sum(np.square(m).sum() for m in moments)) / (1 - config.adam_beta_1) == pytest.approx(norm, rel=1e-3)
+
+
+def test_the_papers_layers_in_a_real_step() -> None:
+    """Instance norm and transposed convolutions: every weight of every network gets a gradient."""
+    config = PAPER.replace(
+        encoder_widths=(4,) * 5,
+        generator_widths=(4,) * 5,
+        generator_blocks=1,
+        discriminator_widths=(4, 4),
+        perceptual_coeff=0.0,
+        adversarial_from=0,
+        crop_size=64,
+        rate_coeff=0.1,
+    )
+    train_step = make_step(config)
+    networks = (train_step.model, train_step.discriminator)
+    before = [{v.path: v.numpy() for v in network.trainable_variables} for network in networks]
+    for step in range(2):  # the prior's output starts at zero, so its other weights move in the second step
+        terms = train_step(noise(), step)
+        assert all(np.isfinite(value) for value in terms.values())
+    for network, old in zip(networks, before, strict=True):
+        for variable in network.trainable_variables:
+            assert not np.array_equal(variable, old[variable.path]), variable.path

@@ -14,12 +14,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from compressgan.version import __version__
+
 if TYPE_CHECKING:
     from compressgan.codec import Codec
     from compressgan.config import Config
     from compressgan.errors import CompressGANError
 
-__version__ = "0.2.0"
 __all__ = ["Codec", "CompressGANError", "Config", "__version__"]
 
 _HOMES = {"Codec": "codec", "Config": "config", "CompressGANError": "errors"}

@@ -10,10 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-import compressgan
 from compressgan.config import ARCHITECTURE, EARLIER_VALUES, Config
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.images.files import replacing_h5, write_json
+from compressgan.version import __version__
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.weights.h5"
 
@@ -86,7 +86,7 @@ def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.n
         for name, array in weights.items():
             file.create_dataset(name, data=array, compression="gzip", shuffle=True)
     description = {
-        "version": compressgan.__version__,
+        "version": __version__,
         "step": step,
         "fingerprint": fingerprint(config, weights).hex(),
         "config": config.to_json(),

@@ -163,7 +163,7 @@ class Config(BaseModel):
             raise ValueError("rate_target needs a rate_coeff above 0 to start from")
         return self
 
-    def replace(self, **changes: Any) -> Config:
+    def replace(self, /, **changes: Any) -> Config:
         """Returns a copy with some settings changed.
 
         Raises:

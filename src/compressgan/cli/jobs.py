@@ -107,9 +107,13 @@ def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: t
     """
     if len(todo) < total:
         print(f"{total - len(todo)} of {total} files are already done")
-    started = (replace(job, seconds={}) for job in todo)  # copies, so each photo is freed once its job is done
+    (first, threads), *others = stages
+
+    def start(job: Job) -> Job:
+        return first(replace(job, seconds={}))  # a copy, which is freed once it is done
+
     with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
-        for job, future in overlapped(started, *stages):
+        for job, future in overlapped(todo, (start, threads), *others):
             try:
                 results[job.name] = future.result()
                 progress.write(results[job.name].text, file=sys.stdout)

@@ -76,14 +76,19 @@ def require_extra(name: str, *modules: str) -> None:
     """
     from importlib.util import find_spec
 
-    missing = [module for module in modules if find_spec(module) is None]
+    specs = {module: find_spec(module) for module in modules}
+    # A folder of that name, such as the project's tensorboard/, has no origin.
+    missing = [module for module, spec in specs.items() if spec is None or spec.origin is None]
     if missing:
         raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
 
 
 def _gibibytes(text: str) -> int:
     """Returns GiB as bytes."""
-    gibibytes = float(text)
+    try:
+        gibibytes = float(text)
+    except ValueError:
+        gibibytes = 0.0
     if not 0 < gibibytes < 2**20:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of GiB")
     return int(gibibytes * 2**30)

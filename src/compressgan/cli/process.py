@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -27,6 +28,9 @@ def run(main: Callable[[], int]) -> NoReturn:
     """Runs a command line, and exits: 0, 1 for failure, 2 for wrong usage, 130 for Ctrl-C. Each error is one line."""
     _prepare_process()
     try:
+        from compressgan.images.reading import register_heic
+
+        register_heic()
         code = main()
     except UsageError as error:
         logger.error(error)
@@ -64,10 +68,8 @@ def _prepare_process() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job keeps ignoring it
         signal.signal(signal.SIGINT, _interrupt)
     sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
-
-    from compressgan.images.reading import register_heic
-
-    register_heic()
+    # Pillow's warnings do not concern the user as long as the photo can be read.
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from compressgan.checkpoint import read_config
-from compressgan.cli.options import make_parser
+from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -74,6 +74,7 @@ def parse_arguments(project: Project) -> argparse.Namespace:
 def main(project: Project) -> int:
     arguments = parse_arguments(project)
     directory = newest_run(project.checkpoints) if arguments.rl else arguments.r
+    require_extra("train", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
     from compressgan.training.trainer import Trainer, TrainingEnded

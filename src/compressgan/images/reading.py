@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,11 +39,11 @@ def has_heic() -> bool:
     return ".heic" in Image.registered_extensions()
 
 
-class _PillowSettings:
-    """Sets Pillow's process-wide settings for reading, for as long as any thread is reading.
+class _PixelLimitLifted:
+    """Lifts Pillow's process-wide limit on pixels for as long as any thread is reading.
 
-    Pillow limits the number of pixels to protect servers from malicious files, but a panorama may have more. Pillow's
-    warnings are ignored, because they do not concern the user as long as the photo can be read.
+    The limit protects servers from malicious files, but a panorama may have more pixels. Reading has its own limit,
+    `MAX_PIXELS`, which is checked before a picture is decoded.
     """
 
     def __init__(self) -> None:
@@ -55,20 +54,16 @@ class _PillowSettings:
         with self._lock:
             self._readers += 1
             if self._readers == 1:
-                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-                self._warnings = warnings.catch_warnings()
-                self._warnings.__enter__()
-                warnings.filterwarnings("ignore", module="PIL")
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._readers -= 1
             if not self._readers:
-                self._warnings.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS = self._limit
 
 
-_pillow_settings = _PillowSettings()
+_pixel_limit_lifted = _PixelLimitLifted()
 
 
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
@@ -81,7 +76,7 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
     Raises:
         CompressGANError: the file cannot be read, is not an image, or is damaged or too large.
     """
-    with _pillow_settings, _naming_damage(path), Image.open(path) as image:
+    with _pixel_limit_lifted, _naming_damage(path), Image.open(path) as image:
         return _upright_srgb(image, path, note)
 
 
@@ -99,8 +94,6 @@ def _naming_damage(name: str | Path) -> Iterator[None]:
         raise CompressGANError(f"{name}: {reason}") from None
     except MemoryError:
         raise CompressGANError(f"{name}: not enough memory to read it") from None
-    except Image.DecompressionBombError:
-        raise CompressGANError(f"{name}: more than 2^28 pixels") from None
     except CompressGANError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds of exceptions on damaged files.
@@ -136,7 +129,7 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
         CompressGANError: the array has another type or shape, or a side of 0, or the image is damaged or too large.
     """
     if isinstance(image, Image.Image):
-        with _pillow_settings, _naming_damage("image"):
+        with _pixel_limit_lifted, _naming_damage("image"):
             return _upright_srgb(image, "image")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
@@ -193,7 +186,7 @@ def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
 def is_image(path: Path) -> bool:
     """Returns whether Pillow can read the file's format, from its first bytes alone."""
     try:
-        with _pillow_settings, Image.open(path) as image:
+        with _pixel_limit_lifted, Image.open(path) as image:
             # Pillow identifies some formats that it cannot read, including HDF5, the format of the path indexes.
             return not isinstance(image, ImageFile.StubImageFile)
     except Exception:  # Pillow's readers raise many kinds of exceptions on damaged files.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import time
@@ -195,7 +196,8 @@ def train_and_measure(
         if vgg19:
             distances.append(float(vgg19(*(to_float(x)[np.newaxis] for x in (photo, reconstruction)))))
     figures = {name: mean(rows, name) for name in ("bpp", "bound_bpp", "psnr", "ms_ssim")}
-    figures["ssim"] = float(np.mean(similarities))
+    known = [similarity for similarity in similarities if not math.isnan(similarity)]
+    figures["ssim"] = float(np.mean(known)) if known else math.nan
     return {**figures, "vgg19_distance": float(np.mean(distances))} if vgg19 else figures
 
 

@@ -1,0 +1,80 @@
+"""Twenty steps of training from a fixed seed give the terms that they gave before.
+
+`python tests/test_golden_training.py` writes the file anew, after a change that is meant to change training.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from compressgan.config import Config
+from compressgan.training.data import training_dataset
+from compressgan.training.perceptual import PerceptualLoss
+from compressgan.training.train_step import TrainStep
+from config import TINY
+from conftest import ROOT, make_photo, write_vgg19
+
+GOLDEN = ROOT / "tests" / "golden" / "training.json"
+STEPS = 20
+# Every term, both optimizers' schedules and the rate control take part.
+CONFIG = TINY.replace(
+    steps=STEPS,
+    warmup_steps=4,
+    perceptual_from=5,
+    adversarial_from=10,
+    perceptual_coeff=0.05,
+    rate_coeff=0.5,
+    rate_target=0.03,
+    temperature=2.0,
+    final_temperature=0.5,
+    zero_init_blocks=False,
+)
+VARIANTS = {
+    "adam": CONFIG,
+    "muon": CONFIG.replace(optimizer="muon"),
+    "norms": CONFIG.replace(norm="instance", upsampling="transposed", use_vanilla_GAN=True, gradient_clip=0.0),
+}
+
+
+def log(config: Config, folder: Path) -> dict[str, list[float]]:
+    """Trains, and returns each term's value at every step, and a few of the averaged weights at the end."""
+    for i in range(6):
+        Image.fromarray(make_photo(90 + i, 100, i)).save(folder / f"{i}.png")
+    paths = sorted(map(str, folder.glob("*.png")))
+    keras.utils.set_random_seed(config.seed)
+    perceptual = PerceptualLoss(write_vgg19(folder / "vgg19.h5"))
+    keras.utils.set_random_seed(config.seed)
+    train_step = TrainStep(config, tf.distribute.get_strategy(), perceptual)
+    terms: dict[str, list[float]] = {}
+    for step, photos in zip(range(STEPS), training_dataset(paths, config, 0), strict=False):
+        for name, value in train_step(photos, step).items():
+            terms.setdefault(name, []).append(float(value))
+    return terms | {"ema_norm": [float(tf.linalg.global_norm([v.value for v in train_step.ema.weights]))]}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_golden_log(name: str, tmp_path: Path) -> None:
+    expected = json.loads(GOLDEN.read_text())[name]
+    found = log(VARIANTS[name], tmp_path)
+    assert found.keys() == expected.keys()
+    for term, values in expected.items():
+        # Processors round differently: with AVX2 for AVX-512, 0.0005 and, in the adversarial game of "norms", 0.005.
+        tolerance = 0.02 if name == "norms" else 0.002
+        np.testing.assert_allclose(found[term], values, rtol=tolerance, atol=1e-5, err_msg=term)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    logs = {}
+    for name, config in VARIANTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            logs[name] = {term: [float(f"{v:.7g}") for v in vs] for term, vs in log(config, Path(folder)).items()}
+    GOLDEN.write_text(json.dumps(logs, indent=1) + "\n")
