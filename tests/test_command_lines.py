@@ -188,6 +188,39 @@ def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: P
     assert "Traceback" not in result.stderr
 
 
+def test_summaries_add_to_what_earlier_calls_wrote(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def files(name: str, *options: str) -> list[str]:
+        result = run_cli("inference.py", "-r", checkpoint, "-path", photos / name, "-o", out, *options)
+        assert result.returncode == 0, result.stderr
+        assert "mean of 1:" in result.stdout
+        with (out / "summary.csv").open() as file:
+            rows = [row["file"] for row in csv.DictReader(file)]
+        assert [row["file"] for row in json.loads((out / "summary.json").read_text())["photos"]] == rows
+        return rows
+
+    assert files("a.png") == ["a.png"]
+    assert files("b.jpg", "--no-overwrite") == ["a.png", "b.jpg"]
+    assert files("a.png") == ["a.png", "b.jpg"]
+    assert files("c.webp") == ["a.png", "b.jpg", "c.webp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("summary.csv", "my,own\n1,2\n"), ("summary.json", '{"mine": 1}'), ("summary.json", "mine"), ("summary.csv", "")],
+)
+def test_a_summary_of_somebody_else_is_not_overwritten(
+    checkpoint: Path, photos: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    for options in ((), ("--no-overwrite",)):
+        result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path, *options)
+        assert_one_error_line(result, f"{name}: not written by this program")
+    assert (tmp_path / name).read_text() == text
+    assert not (tmp_path / "a.bin").exists()
+
+
 def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Path, photos: Path) -> None:
     """The other outputs are made from a `.bin` that is kept. If it cannot be used, it is named."""
     other = (compressed / "b.bin").read_bytes()

@@ -82,6 +82,14 @@ def test_coders(checkpoint: Path, tmp_path: Path) -> None:
     assert sizes[0] > sizes[1]
 
 
+def test_earlier_results_are_not_overwritten(checkpoint: Path, tmp_path: Path) -> None:
+    run_experiment("coders", tmp_path, "-r", checkpoint)
+    before = (tmp_path / "coders" / "results.csv").read_bytes()
+    result = run_cli("experiments.py", "coders", "-path", EXAMPLES, "-o", tmp_path, "-r", checkpoint)
+    assert_one_error_line(result, "coders: holds the results of an earlier call", code=2)
+    assert (tmp_path / "coders" / "results.csv").read_bytes() == before
+
+
 def test_figures_that_are_not_known_are_left_out_of_the_plot(tmp_path: Path) -> None:
     rows = [{"row": name, "bpp": 0.05, "psnr": 22.0, "ms_ssim": None} for name in "ab"]
     write_bars(tmp_path / "some.png", rows, "MS-SSIM needs larger photos")

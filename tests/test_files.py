@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressgan.errors import CompressGANError
-from compressgan.images.files import files_under, make_folder, output_stems, replacing
+from compressgan.images.files import files_under, make_folder, output_stems, replacing, write_csv
 
 names = st.lists(st.from_regex(r"(A|a|b|s/a)(\.(a|jpg|png|gif)){0,2}", fullmatch=True), unique_by=str.casefold)
 
@@ -63,6 +64,15 @@ def test_names_that_are_not_utf8_are_left_out_and_said(tmp_path: Path, caplog: p
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")).touch()
     assert files_under(tmp_path) == [tmp_path / "good.png"]
     assert "its name is not UTF-8" in caplog.text
+
+
+def test_texts_that_look_like_formulas_are_harmless_in_csv(tmp_path: Path) -> None:
+    names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "a=b.png"]
+    write_csv(tmp_path / "table.csv", [{"file": name, "figure": -1.5, "count": -2} for name in names])
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [*(f"'{name}" for name in names[:5]), "a=b.png"]
+    assert {(row["figure"], row["count"]) for row in rows} == {("-1.5", "-2")}
 
 
 def test_a_link_to_a_file_that_is_gone_is_kept_for_the_reader_to_name(tmp_path: Path) -> None:

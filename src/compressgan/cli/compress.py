@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 def compress(arguments: argparse.Namespace) -> int:
     """Compresses `arguments.path`, prints and writes the figures, and returns the exit code."""
     started = time.perf_counter()
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
-    make_folder(arguments.o)
-    compressor = Compressor(load_codec(arguments), arguments)
-    if arguments.verbose:
-        print(f"start-up: {time.perf_counter() - started:.1f} s")
-
     from compressgan.evaluation.metrics import mean_line
     from compressgan.evaluation.report import read_summary, write_summary
 
-    known = read_summary(arguments.o) if arguments.no_overwrite else {}
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
+    make_folder(arguments.o)
+    known = read_summary(arguments.o)
+    compressor = Compressor(load_codec(arguments), arguments)
+    if arguments.verbose:
+        print(f"start-up: {time.perf_counter() - started:.1f} s")
     todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in known]
     results: dict[str, Result] = {}
     try:
@@ -43,9 +42,9 @@ def compress(arguments: argparse.Namespace) -> int:
     finally:
         # Also if the user interrupts the call, to keep the figures of finished photos.
         known |= {name: result.figures for name, result in results.items()}
-        rows = [known[job.name] for job in jobs if job.name in known]
-        if rows:
-            write_summary(arguments.o, rows)
+        if results:
+            write_summary(arguments.o, list(known.values()))
+    rows = [known[job.name] for job in jobs if job.name in results or (arguments.no_overwrite and job.name in known)]
     if rows:
         print(mean_line(rows))
     if arguments.report and results:

@@ -65,6 +65,8 @@ def experiment(arguments: argparse.Namespace) -> int:
     from compressgan.training import experiments
 
     folder = arguments.o / arguments.name
+    if (folder / "results.csv").exists():
+        raise UsageError(f"{folder}: holds the results of an earlier call; move them, or choose another -o")
     make_folder(folder)
     for_coders = arguments.name == "coders"
     train_paths, photos = experiments.find_photos(arguments.path, arguments.validation, train=not for_coders)

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from compressgan.errors import logger
+from compressgan.errors import CompressGANError, os_reason
 from compressgan.evaluation.metrics import Figures, known, mean
 from compressgan.images.files import write_csv, write_json
 from compressgan.images.writing import write_picture
 
 SUMMARY = "summary"  # file name of the tables, without extension
+
+
+def read_summary(folder: Path) -> dict[str, Figures]:
+    """Returns the figures that earlier calls wrote to a folder, by file.
+
+    Raises:
+        CompressGANError: a file of that name cannot be read, or was not written by this program.
+    """
+    with _naming(folder / f"{SUMMARY}.csv") as path:
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                if next(csv.reader(file), [])[:3] != ["file", "width", "height"]:
+                    raise ValueError("other columns")
+    rows = []
+    with _naming(folder / f"{SUMMARY}.json") as path:
+        if path.exists():
+            for row in json.loads(path.read_text(encoding="utf-8"))["photos"]:
+                rows.append(Figures(**{name: math.nan if value is None else value for name, value in row.items()}))
+    return {row.file: row for row in rows}
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[Path]:
+    """Turns what is wrong with a file into a line that says why the call cannot go on."""
+    try:
+        yield path
+    except OSError as error:
+        raise CompressGANError(f"{path}: {os_reason(error)}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
+        raise CompressGANError(
+            f"{path}: not written by this program and would be overwritten; move it, or choose another output folder"
+        ) from None
 
 
 def write_summary(folder: Path, rows: list[Figures]) -> None:
@@ -30,20 +65,6 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
     means = {name: known(mean(rows, name)) for name in table[0] if name not in ("file", "width", "height")}
     write_csv(folder / f"{SUMMARY}.csv", table)
     write_json(folder / f"{SUMMARY}.json", {"mean": means, "photos": table})
-
-
-def read_summary(folder: Path) -> dict[str, Figures]:
-    """Returns the figures that an earlier call wrote to `summary.json`, by file."""
-    path = folder / f"{SUMMARY}.json"
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))["photos"]
-        rows = [Figures(**{name: math.nan if value is None else value for name, value in row.items()}) for row in table]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        logger.warning("%s: not a summary of photos; ignored", path)
-        return {}
-    return {row.file: row for row in rows}
 
 
 def write_comparison(path: Path, photo: np.ndarray, reconstruction: np.ndarray, figures: Figures) -> None:

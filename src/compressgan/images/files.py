@@ -139,6 +139,8 @@ def write_json(path: Path, document: Any) -> None:
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes rows with the same keys as CSV: floats with 6 digits, None as an empty cell.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+
     Raises:
         CompressGANError: as for `replacing`.
     """
@@ -146,7 +148,13 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 @contextmanager

@@ -15,12 +15,11 @@ from compressgan.networks.model import CompressGAN, dtype_policy
 from compressgan.training import losses
 from compressgan.training.optimizers import Adam, Muon
 from compressgan.training.perceptual import PerceptualLoss
+from compressgan.training.rate_control import next_rate_coeff
 
 Terms = dict[str, tf.Tensor]
 
 OPTIMIZERS = {"muon": Muon, "adam": Adam}
-
-_RATE_CONTROL = 0.005  # change of the rate weight's logarithm per step, per unit of the rate's relative excess
 
 
 class TrainStep:
@@ -120,9 +119,7 @@ class TrainStep:
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
         terms["rate_coeff"] = self.rate_coeff + 0.0
         if self.config.rate_target:
-            # All photos share one weight, which adapts slowly: detailed photos may take more bits than plain ones.
-            excess = tf.clip_by_value(terms["code_length"] / self.config.rate_target - 1.0, -0.5, 0.5)
-            self.rate_coeff.assign(self.rate_coeff * tf.exp(_RATE_CONTROL * excess))
+            self.rate_coeff.assign(next_rate_coeff(self.rate_coeff, terms["code_length"], self.config))
         return terms
 
     def _corner(self, step: int, side: int) -> tf.Tensor:
