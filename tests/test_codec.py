@@ -45,8 +45,18 @@ def test_decoded_symbols_are_the_encoded_ones(codec: Codec, checkpoint: Path) ->
 
 
 def test_bound(codec: Codec) -> None:
-    assert codec.bound(64, 160) == pytest.approx(0.0363, abs=5e-5)
-    assert codec.bound(1, 1) == pytest.approx(4 * np.log2(5))
+    payload = 4 * np.log2(5) / 256
+    assert codec.bound(1600, 1600) == pytest.approx(payload, rel=2e-3)
+    assert codec.bound(1600, 1600) > payload
+    assert codec.bound(1, 1) == 8 * (15 + 2 + 1)  # container, 9.3 bits, one byte to spare
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99), coder=st.sampled_from(CODERS))
+def test_no_file_is_larger_than_its_bound(codec: Codec, height: int, width: int, seed: int, coder: str) -> None:
+    symbols = np.random.default_rng(seed).integers(0, 5, (-(-height // 16), -(-width // 16), 4), dtype=np.int32)
+    data = codec.to_bytes(symbols, height, width, coder)
+    assert 8 * len(data) / (height * width) <= codec.bound(height, width)
 
 
 def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Config) -> None:

@@ -14,7 +14,7 @@ from compressgan.images.reading import read_photo
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
 from compressgan.networks.prior import code_length
-from compressgan.refining import RATE_WEIGHT, Refiner
+from compressgan.refining import Refiner
 from compressgan.training import losses
 from conftest import ROOT, make_photo
 
@@ -35,7 +35,7 @@ def loss(model: CompressGAN, latents: np.ndarray, photo: np.ndarray) -> float:
     distortion = losses.distortion(to_float(photo)[np.newaxis], reconstruction)
     chosen = tf.one_hot(symbols, model.config.levels)
     rate = code_length(chosen, model.prior(symbols), tf.constant(photo.size // 3))
-    return float(distortion + RATE_WEIGHT * rate)
+    return float(distortion + model.config.refining_rate_coeff * rate)
 
 
 @pytest.mark.parametrize("window", [48, 6], ids=["whole", "six windows"])
@@ -75,3 +75,17 @@ def test_models_with_instance_norm_are_left_alone(tiny: Config) -> None:
     codec = Codec(TensorFlowNetworks(CompressGAN(tiny.replace(norm="instance"))), effort=4)
     photo = make_photo(64, 64)
     np.testing.assert_array_equal(codec.symbols(photo), codec.quantize(codec.latents(photo)))
+
+
+def test_the_weight_of_the_rate_is_the_checkpoints(model: CompressGAN, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, seen = TensorFlowNetworks(model), []
+    networks.config = model.config.replace(refining_rate_coeff=0.7)
+    loss_and_gradient = networks.loss_and_gradient
+
+    def watching(latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
+        seen.append(rate_weight)
+        return loss_and_gradient(latents, photo, rate_weight)
+
+    monkeypatch.setattr(networks, "loss_and_gradient", watching)
+    Codec(networks, effort=2).compress(make_photo(40, 40))
+    assert seen == [0.7, 0.7]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from compressgan.checkpoint import read_config
+from compressgan.cli.train import warn_of_rising_learning_rate
 from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
@@ -334,3 +335,12 @@ def test_tensorboard_shows_what_was_trained(tmp_path: Path, tiny: Config, paths:
     for i, photo in enumerate(photos):
         both = np.concatenate([photo, codec.decompress(codec.compress(photo))], axis=1)
         np.testing.assert_array_equal(pictures[str(i)], both)
+
+
+def test_a_learning_rate_that_rises_again_is_said(tiny: Config, caplog: pytest.LogCaptureFixture) -> None:
+    finished = tiny.replace(steps=1000)
+    warn_of_rising_learning_rate(finished, finished, 1000)
+    warn_of_rising_learning_rate(finished.replace(steps=900), finished, 800)
+    assert caplog.text == ""
+    warn_of_rising_learning_rate(finished.replace(steps=2000), finished, 1000)
+    assert "the learning rate, 8e-06 at step 1000, rises again to 0.0002" in caplog.text

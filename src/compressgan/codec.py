@@ -62,12 +62,16 @@ class Codec:
         return cls(load_networks(shipped_checkpoint() if checkpoint is None else Path(checkpoint)), memory, effort)
 
     def bound(self, height: int, width: int) -> float:
-        """Returns an upper bound on the rate of a photo's latents in bits per pixel, without the container's 17 bytes.
+        """Returns an upper bound on the bits per pixel of a photo's `.bin` file.
 
-        It is C log2(L) / 256 if the sides are multiples of 16.
+        It counts the container, and all symbols as equally likely. Without the container, it is C log2(L) / 256 if the
+        sides are multiples of 16.
         """
+        channels = self._config.latent_channels
         rows, columns = latent_size(height, width)
-        return rows * columns * self._config.latent_channels * math.log2(self.levels) / (height * width)
+        payload = math.ceil(rows * columns * channels * math.log2(self.levels) / 8) + 1  # the coder may need one more
+        container = len(Bitstream(height, width, channels, self.fingerprint, "block", b"").to_bytes())
+        return 8 * (payload + container) / (height * width)
 
     def compress(self, image: np.ndarray | Image.Image, coder: str = "context") -> bytes:
         """Compresses an image of any size into the bytes of a `.bin` file.

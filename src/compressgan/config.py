@@ -90,6 +90,8 @@ class Config(BaseModel):
     """Weight of the MSE on [-1, 1]."""
     rate_coeff: Weight = 0.05
     """Weight of the latents' code length in bits per pixel: the paper's beta, which the paper sets to 0."""
+    refining_rate_coeff: Weight = 0.1
+    """Weight of a bit per pixel against the MSE on [-1, 1] when latents are refined; 0.1 about keeps the rate."""
     rate_target: Weight = 0.062
     """Target rate in bits per pixel, to which the rate weight slowly adapts; 0: the weight is fixed."""
     perceptual_coeff: Weight = 0.2

@@ -19,7 +19,6 @@ from compressgan.runtime import Networks
 STEP = 0.04  # length of the first step, for a gradient with a mean square of 1 per channel; centers are about 1 apart
 STEP_FALL = 1.5  # step i of n has (1 - i / n)^STEP_FALL times the first length, because the last steps must be small
 HARM = 1.05  # factor by which the long first steps may raise the loss before the last steps lower it
-RATE_WEIGHT = 0.1  # weight of a bit per pixel against the MSE on [-1, 1]; it roughly keeps the shipped model's rate
 WINDOW, HALO = 48, 4  # side of a window that is refined at once, and margin that is only read; latent positions
 
 
@@ -34,6 +33,7 @@ class Refiner:
     def __init__(self, networks: Networks, steps: int) -> None:
         self._networks = networks
         self._steps = steps
+        self._rate_weight = networks.config.refining_rate_coeff
 
     def __call__(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
         """Returns refined latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8.
@@ -53,7 +53,7 @@ class Refiner:
     def _refine(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
         best, least = latents, math.inf
         for i in range(self._steps):
-            loss, gradient = self._networks.loss_and_gradient(latents, photo, RATE_WEIGHT)
+            loss, gradient = self._networks.loss_and_gradient(latents, photo, self._rate_weight)
             if loss < least:
                 best, least = latents, loss
             scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)

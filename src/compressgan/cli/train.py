@@ -98,6 +98,8 @@ def main(project: Project) -> int:
             trainer.save_for_inference()
         print(f"{directory}: all {config.steps} steps are done; to train longer, give a larger --steps")
         return 0
+    if start:
+        warn_of_rising_learning_rate(config, read_config(directory)[0], start)
     resumed = f"resuming at step {start}" if start else "starting"
     validated = min(len(test_paths), config.validation_images)
     print(f"{directory}: {resumed} of {config.steps}, {len(train_paths)} photos, {validated} for validation")
@@ -108,6 +110,15 @@ def main(project: Project) -> int:
         return 130
     print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
     return 0
+
+
+def warn_of_rising_learning_rate(config: Config, before: Config, start: int) -> None:
+    """Warns if more steps make a learning rate that had already fallen rise again."""
+    from compressgan.training.train_step import learning_rate_factor
+
+    old, new = (settings.learning_rate * learning_rate_factor(settings, start) for settings in (before, config))
+    if new > 1.01 * old:
+        logger.warning(f"the learning rate, {old:.2g} at step {start}, rises again to {new:.2g} with these settings")
 
 
 def newest_run(checkpoints: Path) -> Path:

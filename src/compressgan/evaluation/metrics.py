@@ -36,7 +36,7 @@ class Figures:
     bytes: int  # of the whole .bin file
     ratio: float  # original_bytes / bytes
     bpp: float  # bits per pixel of the whole .bin file
-    bound_bpp: float  # bits per pixel that the latents would need without entropy coding
+    bound_bpp: float  # bits per pixel of the whole .bin file if all symbols were equally likely
     psnr: float  # dB, on 8-bit RGB
     ms_ssim: float  # NaN for photos too small for it
     ssimulacra2: float  # 100 for the original; only on request, because it takes longer than the codec
