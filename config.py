@@ -36,17 +36,18 @@ PAPER = Config(
     rate_target=0.0,
     adversarial_coeff=1.0,
     perceptual_crop=256,
-    feature_matching_coeff=10.0,
+    feature_matching_coeff=120.0,  # the original's 10 on a sum over 3 scales of 4 layers; here it is their mean
     pattern_coeff=0.0,
     batch_size=4,
     optimizer="adam",
     learning_rate=2e-4,
     steps=200_000,
-    adversarial_from=120_000,
+    adversarial_from=0,
     final_learning_rate_share=1.0,
     warmup_steps=0,
     adam_beta_1=0.5,
     gradient_clip=0.0,
+    train_fraction=0.9,
 )
 
 # Trains in seconds instead of days, for tests and for trying out the tools.
