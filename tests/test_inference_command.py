@@ -1,4 +1,4 @@
-"""The command lines, run as a user runs them."""
+"""The command line of inference, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -289,94 +287,3 @@ def test_coders(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
         names = ("a_reconstructed.png", "back/a_reconstructed.png")
         first, second = (np.asarray(Image.open(out / name)) for name in names)
         np.testing.assert_array_equal(first, second)
-
-
-def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    arguments = ["-r", run, "--index", tmp_path / "index", "--logdir", tmp_path / "log"]
-    command = [sys.executable, ROOT / "src" / "train.py", *arguments, "-path", photos, "--preset", "tiny"]
-    process = subprocess.Popen(
-        [str(part) for part in [*command, "--steps", "100000"]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 200
-    while not (run / "model.weights.h5").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert "stopped and saved at step" in output
-    step = int(output.split("saved at step ")[1].split(";")[0])
-    assert step >= 20
-
-    # This run must not resume with another run's index.
-    indexed = tmp_path / "index" / "paths_train.h5"
-    with h5py.File(indexed, "w") as file:
-        file.create_dataset("path", data=["/nowhere.png"], dtype=h5py.string_dtype("utf-8"))
-    result = run_cli("train.py", *arguments, "--steps", step + 2)
-    assert result.returncode == 0, result.stderr
-    assert f"resuming at step {step} of {step + 2}" in result.stdout
-    result = run_cli("train.py", *arguments)
-    assert f"all {step + 2} steps are done" in result.stdout
-    assert_one_error_line(run_cli("train.py", *arguments, "--steps", "2"), "steps are already done", code=2)
-    assert_one_error_line(run_cli("train.py", *arguments, "--epochs", "0"), "--epochs must be at least 1", code=2)
-    assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
-    result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
-    assert_one_error_line(result, "optimizer cannot change", code=2)
-    assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "settings differ", code=2)
-    result = run_cli("inference.py", "-r", run, "-path", photos / "a.png", "-o", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-
-
-def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    base = ("-r", tmp_path / "run", "--index", tmp_path / "index")
-    cases = [
-        ((*base, "-path", tmp_path / "none"), "none: no such folder", 1),
-        ((*base, "-path", tmp_path / "empty"), "empty: no images", 1),
-        (base, "paths_train.h5: no index of training images yet", 1),
-        ((*base, "-path", photos, "--perceptual", tmp_path / "none.h5"), "--perceptual off", 1),
-        (("-r", checkpoint, "-path", photos), "start another run with -r DIR --init-from", 2),
-        ((*base, "-path", photos, "--set", "colour=1"), "unknown setting: colour", 2),
-        ((*base, "-path", photos, "--steps", "0"), "steps: input should be greater than or equal to 1", 2),
-    ]
-    for arguments, words, code in cases:
-        assert_one_error_line(run_cli("train.py", *arguments), words, code=code)
-    assert not (tmp_path / "run").exists()
-
-
-def test_what_tensorflow_finds_is_one_line(photos: Path, tmp_path: Path) -> None:
-    for path in photos.rglob("*.*"):
-        path.write_bytes(path.read_bytes()[:200])  # an image according to its header, but damaged after it
-    arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
-    result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
-    assert_one_error_line(result, "TensorFlow: ", "none of the training images can be read")
-
-
-def test_preprocess(photos: Path, tmp_path: Path) -> None:
-    ramp = np.repeat(np.arange(240, dtype=np.uint8)[None, :, None], 120, axis=0).repeat(3, axis=2)
-    Image.fromarray(ramp).save(photos / "ramp.png")
-    (photos / "text.jpg").write_text("not a photo")
-    result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "small", "--size", 60, 60)
-    assert_one_error_line(result, "text.jpg: not an image")
-    assert "5 photos of 60 x 60" in result.stdout
-    made = sorted(str(path.relative_to(tmp_path / "small")) for path in (tmp_path / "small").rglob("*.png"))
-    assert made == ["a.png", "b.png", "c.png", "ramp.png", "sub/d.png"]
-    cropped = np.asarray(Image.open(tmp_path / "small" / "ramp.png"))
-    assert cropped.shape == (60, 60, 3)
-    assert (cropped[0, 0, 0], cropped[0, -1, 0]) == (pytest.approx(61, abs=2), pytest.approx(178, abs=2))
-    result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "whole", "--size", 60, 60, "--stretch")
-    stretched = np.asarray(Image.open(tmp_path / "whole" / "ramp.png"))
-    assert (stretched[0, 0, 0], stretched[0, -1, 0]) == (pytest.approx(2, abs=2), pytest.approx(237, abs=2))
-
-
-def test_preprocess_errors(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    out = ("-o", tmp_path / "out")
-    assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "none", *out), "none: no such folder")
-    assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "empty", *out), "empty: no images")
-    assert_one_error_line(run_cli("preprocess.py", "-i", photos, *out, "--size", 0, 5), "--size", code=2)
-    assert_one_error_line(run_cli("preprocess.py", "-i", photos, "-o", photos.parent), "originals", code=2)
