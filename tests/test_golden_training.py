@@ -39,7 +39,9 @@ CONFIG = TINY.replace(
 VARIANTS = {
     "adam": CONFIG,
     "muon": CONFIG.replace(optimizer="muon"),
-    "norms": CONFIG.replace(norm="instance", upsampling="transposed", use_vanilla_GAN=True, gradient_clip=0.0),
+    "norms": CONFIG.replace(
+        norm="instance", upsampling="transposed", use_vanilla_GAN=True, gradient_clip=0.0, perceptual_coeff=0.0
+    ),
 }
 
 
@@ -51,7 +53,7 @@ def log(config: Config, folder: Path) -> dict[str, list[float]]:
     keras.utils.set_random_seed(config.seed)
     perceptual = PerceptualLoss(write_vgg19(folder / "vgg19.h5"))
     keras.utils.set_random_seed(config.seed)
-    train_step = TrainStep(config, tf.distribute.get_strategy(), perceptual)
+    train_step = TrainStep(config, tf.distribute.get_strategy(), perceptual if config.perceptual_coeff else None)
     terms: dict[str, list[float]] = {}
     for step, photos in zip(range(STEPS), training_dataset(paths, config, 0), strict=False):
         for name, value in train_step(photos, step).items():
@@ -65,9 +67,8 @@ def test_golden_log(name: str, tmp_path: Path) -> None:
     found = log(VARIANTS[name], tmp_path)
     assert found.keys() == expected.keys()
     for term, values in expected.items():
-        # Processors round differently: with AVX2 for AVX-512, 0.0005 and, in the adversarial game of "norms", 0.005.
-        tolerance = 0.02 if name == "norms" else 0.002
-        np.testing.assert_allclose(found[term], values, rtol=tolerance, atol=1e-5, err_msg=term)
+        # Processors round differently: by 0.0006 with AVX2 instead of AVX-512.
+        np.testing.assert_allclose(found[term], values, rtol=0.002, atol=1e-5, err_msg=term)
 
 
 if __name__ == "__main__":
