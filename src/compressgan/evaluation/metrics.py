@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(x.shape[:2]) < SSIM_MIN_SIDE:
         return math.nan
-    return float(np.mean([_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
+    return _mean_over_channels(_ssim, x, y)
 
 
 def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -129,7 +130,12 @@ def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
     if min(x.shape[:2]) < MS_SSIM_MIN_SIDE:
         return math.nan
-    return float(np.mean([_ms_ssim(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
+    return _mean_over_channels(_ms_ssim, x, y)
+
+
+def _mean_over_channels(metric: Callable[[np.ndarray, np.ndarray], float], x: np.ndarray, y: np.ndarray) -> float:
+    """Returns the mean of a metric of single channels, (H, W) float32, one at a time to save memory."""
+    return float(np.mean([metric(*(photo[..., i].astype(np.float32) for photo in (x, y))) for i in range(3)]))
 
 
 def _ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
