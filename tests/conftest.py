@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -17,6 +18,9 @@ from compressgan.config import Config
 from compressgan.images.reading import register_heic
 from compressgan.networks.loading import import_tensorflow
 from config import TINY
+
+if TYPE_CHECKING:
+    from compressgan.training.trainer import Trainer
 
 register_heic()
 import_tensorflow()  # quietly, before the tests import it
@@ -65,6 +69,21 @@ def photos(tmp_path: Path) -> Path:
     for i, name in enumerate(("a.png", "b.jpg", "c.webp", "sub/d.png")):
         Image.fromarray(make_photo(80 + 16 * i, 100, i)).save(folder / name)
     return folder
+
+
+@pytest.fixture
+def paths(photos: Path) -> list[str]:
+    """The paths of those photos, as training takes them."""
+    from compressgan.training.data import find_images
+
+    return [str(path) for path in find_images([photos])[0]]
+
+
+def make_trainer(config: Config, folder: Path) -> Trainer:
+    """A trainer whose checkpoint is `folder`."""
+    from compressgan.training.trainer import Trainer
+
+    return Trainer(config, folder, folder / "log")
 
 
 def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -36,6 +37,15 @@ def test_results_and_gradients_are_keras_own(kernel: int, stride: int, filters: 
             scale = float(tf.reduce_max(tf.abs(other)))
             tolerance = (1e-5 if dtype == "float32" else 5e-2) * scale
             tf.debugging.assert_near(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (9, 12)])
+def test_padding_by_reflection(size: tuple[int, int]) -> None:
+    layer = Conv2D(4, 7, padding="same", reflect=True)
+    photos = tf.random.stateless_normal((2, *size, 3), (0, 1))
+    found = layer(photos)
+    padded = np.pad(photos, [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
+    tf.debugging.assert_near(found, tf.nn.conv2d(padded, layer.kernel, 1, "VALID"), atol=1e-4)
 
 
 @pytest.mark.parametrize(("kind", "kernel", "stride"), [(Conv2D, 3, 1), (Conv2D, 4, 1), (Conv2DTranspose, 3, 2)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compressgan.evaluation.html_report import REPORT, HtmlReport, data_uri
+from compressgan.evaluation.html_report import REPORT, HtmlReport
 from compressgan.evaluation.metrics import Figures
 from conftest import make_photo
 
@@ -38,9 +38,9 @@ class Page(HTMLParser):
 def page_of(names: list[str], folder: Path) -> Page:
     report = HtmlReport()
     for name in names:
-        picture = data_uri(make_photo(8, 8))
+        picture = make_photo(8, 8)
         report.add(Figures(name, 8, 8, 9000.0, 90, 100.0, 0.1, 0.15, 22.5, 0.9, 12.5), picture, picture)
-    report.write(folder / REPORT)
+    report.write(folder / REPORT, names)
     return Page((folder / REPORT).read_text(encoding="utf-8"))
 
 

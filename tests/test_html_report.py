@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compressgan.evaluation.html_report import REPORT, HtmlReport, data_uri
+from compressgan.evaluation.html_report import REPORT, HtmlReport
 from compressgan.evaluation.metrics import Figures
 from conftest import make_photo
 
@@ -29,12 +29,11 @@ def page(tmp_path: Path) -> Iterator[sync_api.Page]:
             pytest.fail("CI needs a Chromium")
         pytest.skip("no Chromium on this machine")
     report = HtmlReport()
-    for i, (file, size, ms_ssim) in enumerate(
-        [("b <&> 'c'.png", 900, 0.5), ("photo10.png", 80, float("nan")), ("photo9.png", 700, 0.25)]
-    ):
+    photos = [("b <&> 'c'.png", 900, 0.5), ("photo10.png", 80, float("nan")), ("photo9.png", 700, 0.25)]
+    for i, (file, size, ms_ssim) in reversed(list(enumerate(photos))):  # the page's order is another one
         photo = make_photo(90, 120, i)
-        report.add(figures(file, size, ms_ssim), data_uri(photo), data_uri(255 - photo))
-    report.write(tmp_path / REPORT)
+        report.add(figures(file, size, ms_ssim), photo, 255 - photo)
+    report.write(tmp_path / REPORT, [file for file, _, _ in photos])
     messages, requests = [], []
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -41,13 +42,32 @@ def test_checkpoints_from_before_a_setting_still_load(tiny: Config, tmp_path: Pa
     model = CompressGAN(tiny.replace(block_norm="none", block_scale=1.0))
     model.save_weights_for_inference(tmp_path, step=1)
     description = json.loads((tmp_path / "config.json").read_text())
-    for name in ("block_norm", "block_scale", "optimizer"):
+    for name in ("block_norm", "block_scale", "optimizer", "padding"):
         del description["config"][name]
     (tmp_path / "config.json").write_text(json.dumps(description))
+    describe_in_config_json_alone(tmp_path)
     again = CompressGAN.load(tmp_path)
     assert (again.config.block_norm, again.config.block_scale, again.config.optimizer) == ("none", 1.0, "adam")
     # The fingerprint is the same as before these settings existed.
-    assert fingerprint(PAPER, {}).hex() == "c9551527"
+    earlier = PAPER.replace(padding="zeros")
+    assert fingerprint(earlier, {}).hex() == "c9551527" != fingerprint(PAPER, {}).hex()
+
+
+def describe_in_config_json_alone(folder: Path) -> None:
+    """Makes a checkpoint as before version 0.3."""
+    with h5py.File(folder / "model.weights.h5", "r+") as file:
+        del file.attrs["description"]
+
+
+def test_a_reader_between_two_writes_sees_one_model(checkpoint: Path, tmp_path: Path) -> None:
+    """The weights file is replaced before `config.json`, and describes itself."""
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "run"))
+    before = (folder / "config.json").read_text()
+    trained = CompressGAN.load(folder)
+    trained.quantizer.weights[0].assign_add(tf.ones(5))
+    trained.save_weights_for_inference(folder, step=1)
+    (folder / "config.json").write_text(before)
+    assert CompressGAN.load(folder).fingerprint() == trained.fingerprint()
 
 
 def test_mixed_precision_keeps_the_ends_in_float32(tiny: Config) -> None:
@@ -82,10 +102,12 @@ def test_damaged_checkpoints_say_what_is_wrong(checkpoint: Path, tmp_path: Path)
     other.quantizer.weights[0].assign_add(tf.ones(5))
     other.save_weights_for_inference(tmp_path / "other", step=0)
     shutil.copy(tmp_path / "other" / "model.weights.h5", folder)
+    describe_in_config_json_alone(folder)
     with pytest.raises(CompressGANError, match="not the weights that"):
         CompressGAN.load(folder)
 
     folder = copy("other-settings")
+    describe_in_config_json_alone(folder)
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"latent_channels": 4', '"latent_channels": 6'))
     with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has shape"):

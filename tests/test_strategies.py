@@ -114,6 +114,14 @@ def test_two_machines_and_the_loss_of_one(photo_folder: Path, on_one_device: lis
     assert all("resuming at step 10 of 20" in output for output in outputs)
     assert_same(weights(tmp_path), on_one_device)
 
+    # Workers that do not share the checkpoint folder would train one model from two states.
+    ports, folders = free_ports(), (tmp_path, tmp_path / "not-shared")
+    workers = [start_training(folder, photo_folder, tf_config=cluster(i, ports)) for i, folder in enumerate(folders)]
+    for worker, step in zip(workers, (20, 0), strict=True):
+        output, _ = worker.communicate(timeout=200)
+        assert worker.returncode == 1, output
+        assert f"this worker is at step {step}, another one is not; all workers need the same checkpoint" in output
+
 
 def test_multiworker_needs_tf_config(photo_folder: Path, tmp_path: Path) -> None:
     result = run_cli("train.py", "-r", tmp_path / "run", "-path", photo_folder, "--strategy", "multiworker")

@@ -54,9 +54,10 @@ def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
 
 
 @pytest.mark.parametrize("size", [(300, 500), (33, 700), (16, 16)])
-def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("padding", ["zeros", "reflection"])
+def test_tiles_equal_the_whole(tiny: Config, size: tuple[int, int], padding: str) -> None:
     keras.utils.set_random_seed(3)
-    model = CompressGAN(tiny.replace(zero_init_blocks=False))
+    model = CompressGAN(tiny.replace(zero_init_blocks=False, padding=padding))
     whole, tiled = Codec(TensorFlowNetworks(model)), Codec(TensorFlowNetworks(model), memory=1)
     photo = make_photo(*size)
     np.testing.assert_array_equal(whole.symbols(photo), tiled.symbols(photo))

@@ -16,20 +16,12 @@ from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import find_images, validation_photos
+from compressgan.training.data import validation_photos
 from compressgan.training.guards import locked
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
 from compressgan.training.validation import Validator
-
-
-@pytest.fixture
-def paths(photos: Path) -> list[str]:
-    return [str(path) for path in find_images([photos])[0]]
-
-
-def make_trainer(config: Config, folder: Path) -> Trainer:
-    return Trainer(config, folder, folder / "log")
+from conftest import make_trainer
 
 
 def weights(trainer: Trainer) -> list[np.ndarray]:

@@ -14,18 +14,10 @@ from compressgan.evaluation.metrics import psnr
 from compressgan.images.pixels import to_float
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import find_images, validation_photos
+from compressgan.training.data import validation_photos
 from compressgan.training.train_step import TrainStep, learning_rate_factor
 from compressgan.training.trainer import Trainer
-
-
-@pytest.fixture
-def paths(photos: Path) -> list[str]:
-    return [str(path) for path in find_images([photos])[0]]
-
-
-def make_trainer(config: Config, folder: Path) -> Trainer:
-    return Trainer(config, folder, folder / "log")
+from conftest import make_trainer
 
 
 def trained_once(config: Config, folder: Path, paths: list[str], test_paths: list[str]) -> tuple[Trainer, list[dict]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ from compressgan.images.files import replacing_h5, write_json
 from compressgan.version import __version__
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.weights.h5"
+DESCRIPTION = "description"  # attribute of the weights file with the same content as `config.json`
 
 
 def shipped_checkpoint() -> Path:
@@ -33,47 +36,77 @@ def read_config(directory: Path) -> tuple[Config, str]:
     """
     path = directory / CONFIG_FILE
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        return Config.from_json(description["config"]), description["fingerprint"]
+        return _parsed(path, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CompressGANError(f"{path}: no such file, so {directory} is not a checkpoint") from None
     except OSError as error:
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
+
+
+def _parsed(path: Path, description: str) -> tuple[Config, str]:
+    try:
+        values = json.loads(description)
+        return Config.from_json(values["config"]), values["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise CompressGANError(f"{path}: not valid checkpoint settings ({error})") from None
 
 
-def read_weights(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Reads the weights of a checkpoint by name.
+class StoredModel:
+    """The model of a checkpoint folder as stored.
+
+    The weights file is read at once and holds the settings, too, so a training run may replace it meanwhile.
 
     Args:
         directory: the checkpoint folder.
-        shapes: the names and shapes that the settings require.
 
-    Returns:
-        Arrays as stored, float16 or float32.
+    Attributes:
+        config: the settings.
+        fingerprint: of the weights, in hexadecimal.
 
     Raises:
-        CompressGANError: the file is missing or damaged, or a weight is missing or has another shape.
+        CompressGANError: a file is missing or damaged, or holds unknown settings.
     """
-    path = directory / WEIGHTS_FILE
-    if not path.is_file():
-        raise CompressGANError(f"{path}: no such file, so {directory} holds no trained model")
-    arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / WEIGHTS_FILE
+        if not self._path.is_file():
+            read_config(directory)  # says so if this is no checkpoint at all
+            raise CompressGANError(f"{self._path}: no such file, so {directory} holds no trained model")
+        with self._damage():
+            self._file = h5py.File(io.BytesIO(self._path.read_bytes()), "r")
+            description = self._file.attrs.get(DESCRIPTION)
+        # In checkpoints of version 0.1, the settings are in `config.json` alone.
+        self.config, self.fingerprint = (
+            read_config(directory) if description is None else _parsed(self._path, description)
+        )
+
+    def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns the weights by name, float16 or float32 as stored.
+
+        Args:
+            shapes: the names and shapes that the settings require.
+
+        Raises:
+            CompressGANError: the file is damaged, or a weight is missing or has another shape.
+        """
+        arrays = {}
+        with self._damage():
             for name, shape in shapes.items():
-                if name not in file:
-                    raise CompressGANError(f"{path}: {name} is missing")
-                if file[name].shape != shape:
-                    raise CompressGANError(
-                        f"{path}: {name} has shape {file[name].shape}, but the settings require {shape}"
-                    )
-                arrays[name] = file[name][()]
-    except (OSError, TypeError, RuntimeError, KeyError, AttributeError, OverflowError, ValueError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else error
-        raise CompressGANError(f"{path}: damaged ({reason})") from None
-    return arrays
+                if name not in self._file:
+                    raise CompressGANError(f"{self._path}: {name} is missing")
+                found = self._file[name].shape
+                if found != shape:
+                    raise CompressGANError(f"{self._path}: {name} has shape {found}, but the settings require {shape}")
+                arrays[name] = self._file[name][()]
+        return arrays
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, TypeError, RuntimeError, KeyError, AttributeError, OverflowError, ValueError) as error:
+            reason = os_reason(error) if isinstance(error, OSError) else error
+            raise CompressGANError(f"{self._path}: damaged ({reason})") from None
 
 
 def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.ndarray], step: int) -> None:
@@ -82,15 +115,16 @@ def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.n
     Raises:
         CompressGANError: the folder cannot be written to.
     """
-    with replacing_h5(directory / WEIGHTS_FILE) as file:
-        for name, array in weights.items():
-            file.create_dataset(name, data=array, compression="gzip", shuffle=True)
     description = {
         "version": __version__,
         "step": step,
         "fingerprint": fingerprint(config, weights).hex(),
         "config": config.to_json(),
     }
+    with replacing_h5(directory / WEIGHTS_FILE) as file:
+        file.attrs[DESCRIPTION] = json.dumps(description)
+        for name, array in weights.items():
+            file.create_dataset(name, data=array, compression="gzip", shuffle=True)
     write_json(directory / CONFIG_FILE, description)
 
 

@@ -52,6 +52,10 @@ class Config(BaseModel):
     # Encoder and generator
     norm: Literal["none", "channel", "instance"] = "none"
     """Normalization in all layers. Instance norm sees the whole image, which rules out tiling."""
+    padding: Literal["zeros", "reflection"] = "zeros"
+    """What the stride-1 layers of encoder and generator see beyond the photo."""
+    initializer: Literal["he_normal", "glorot_uniform"] = "he_normal"
+    """Initial kernels of all layers but the last ones; glorot_uniform is Xavier's."""
     stem_block: Positive = 4
     """Pixels per side that the first layer folds into channels and the last one unfolds; 1: no folding."""
     stem_kernel: Positive = 3
@@ -215,7 +219,13 @@ class Config(BaseModel):
 
 
 # Values of settings that older checkpoints lack. They match the code's behaviour before the setting existed.
-EARLIER_VALUES = {"optimizer": "adam", "block_norm": "none", "block_scale": 1.0, "pattern_coeff": 0.0}
+EARLIER_VALUES = {
+    "optimizer": "adam",
+    "block_norm": "none",
+    "block_scale": 1.0,
+    "pattern_coeff": 0.0,
+    "padding": "zeros",
+}
 
 # Settings that shape the networks or the meaning of the latents. They are fixed once a checkpoint exists.
 ARCHITECTURE = (
@@ -234,6 +244,7 @@ ARCHITECTURE = (
     "finish_width",
     "block_norm",
     "block_scale",
+    "padding",
     "discriminator_scales",
     "discriminator_widths",
 )

@@ -18,19 +18,23 @@ from compressgan.images.writing import check_size, write_picture
 
 if TYPE_CHECKING:
     from compressgan.codec import Codec
+    from compressgan.evaluation.html_report import HtmlReport
     from compressgan.evaluation.metrics import Figures
 
 
 def compress(arguments: argparse.Namespace) -> int:
     """Compresses `arguments.path`, prints and writes the figures, and returns the exit code."""
     started = time.perf_counter()
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
+    make_folder(arguments.o)
+    # These take a second to import, which a wrong path need not cost.
+    from compressgan.evaluation.html_report import REPORT, HtmlReport
     from compressgan.evaluation.metrics import mean_line
     from compressgan.evaluation.report import read_summary, write_summary
 
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
-    make_folder(arguments.o)
     known = read_summary(arguments.o)
-    compressor = Compressor(load_codec(arguments), arguments)
+    report = HtmlReport() if arguments.report else None
+    compressor = Compressor(load_codec(arguments), arguments, report)
     if arguments.verbose:
         print(f"start-up: {time.perf_counter() - started:.1f} s")
     todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in known]
@@ -47,8 +51,9 @@ def compress(arguments: argparse.Namespace) -> int:
     rows = [known[job.name] for job in jobs if job.name in results or (arguments.no_overwrite and job.name in known)]
     if rows:
         print(mean_line(rows))
-    if arguments.report and results:
-        write_report(arguments, list(results.values()))
+    if report and results:
+        report.write(arguments.o / REPORT, results)
+        print(f"report: {arguments.o / REPORT}")
     return code
 
 
@@ -58,10 +63,12 @@ class Compressor:
     Args:
         codec: the model.
         arguments: the command's options.
+        report: the page to which each photo is added, or None.
     """
 
-    def __init__(self, codec: Codec, arguments: argparse.Namespace) -> None:
+    def __init__(self, codec: Codec, arguments: argparse.Namespace, report: HtmlReport | None) -> None:
         self._codec = codec
+        self._report = report
         self._arguments = arguments
         self._suffixes = (".bin", f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
         self._noted: set[str] = set()
@@ -110,16 +117,14 @@ class Compressor:
 
     def write(self, job: Job) -> Result:
         """Measures the reconstruction and writes the outputs."""
-        from compressgan.evaluation.html_report import data_uri
-
         with naming(job.file):
             with job.timed("measure"):
                 figures = self._measure(job)
             with job.timed("save"):
                 self._save(job, figures)
-            report = self._arguments.report
-            pictures = (data_uri(job.photo), data_uri(job.reconstruction)) if report else ("", "")
-        return Result(f"{figures}{job.timings() if self._arguments.verbose else ''}", figures, pictures)
+            if self._report:
+                self._report.add(figures, job.photo, job.reconstruction)
+        return Result(f"{figures}{job.timings() if self._arguments.verbose else ''}", figures)
 
     def _measure(self, job: Job) -> Figures:
         from compressgan.evaluation.metrics import compare
@@ -141,14 +146,3 @@ class Compressor:
             write_picture(picture, job.reconstruction)
         if comparison in wanted:
             write_comparison(comparison, job.photo, job.reconstruction, figures)
-
-
-def write_report(arguments: argparse.Namespace, results: list[Result]) -> None:
-    """Writes report.html with all photos of the call."""
-    from compressgan.evaluation.html_report import REPORT, HtmlReport
-
-    page = HtmlReport()
-    for result in results:
-        page.add(result.figures, *result.pictures)
-    page.write(arguments.o / REPORT)
-    print(f"report: {arguments.o / REPORT}")

@@ -62,7 +62,6 @@ class Result:
 
     text: str  # to print
     figures: Figures | None = None
-    pictures: tuple[str, str] = ("", "")  # original and reconstruction as data URIs, for the report
 
 
 def find_jobs(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Job]:

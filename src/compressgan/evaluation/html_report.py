@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
+import tempfile
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,64 +36,96 @@ _COLUMNS = (  # heading, field of Figures, format
 
 
 class HtmlReport:
-    """Collects photos as small pictures, then writes the page."""
+    """Collects photos as small pictures in a temporary file, in any order and from any thread, then writes the page."""
 
     def __init__(self) -> None:
-        self._rows: list[Figures] = []
-        self._photos: list[str] = []
+        self._rows: dict[str, _Row] = {}
+        self._pictures = tempfile.TemporaryFile()  # noqa: SIM115, it stays open until the page is written
+        self._adding = threading.Lock()
 
-    def add(self, figures: Figures, photo_uri: str, reconstruction_uri: str) -> None:
-        """Adds a photo: its figures, and the `data_uri` of the original and of the reconstruction."""
-        number = len(self._rows)
-        self._rows.append(figures)
-        name = html.escape(figures.file)
-        shown_width = max(1, round(figures.width * min(1, MAX_SIDE / max(figures.width, figures.height))))
-        self._photos.append(
-            f'<figure id="photo{number}"><figcaption><strong>{name}</strong>'
-            f"<span>{figures.width} x {figures.height}, {figures.bpp:.4f} bpp, PSNR {figures.psnr:.2f} dB</span>"
-            '<label>zoom <select><option value="fit">fit</option><option value="1" selected>1:1</option>'
-            '<option value="2">2:1</option><option value="4">4:1</option></select></label></figcaption>'
-            f'<div class="view"><div class="stage" style="--width: {shown_width}">'
-            f'<img class="before" src="{photo_uri}" alt="original of {name}">'
-            f'<img class="after" src="{reconstruction_uri}" alt="reconstruction of {name}">'
-            f'<span class="tag before">original</span><span class="tag size">{figures.bytes:,} bytes</span>'
-            f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="split of {name}">'
-            "</div></div></figure>"
-        )
-
-    def write(self, path: Path) -> None:
-        """Writes the page.
+    def add(self, figures: Figures, photo: np.ndarray, reconstruction: np.ndarray) -> None:
+        """Adds a photo: its figures, and the original and the reconstruction, (H, W, 3) uint8 each.
 
         Raises:
-            CompressGANError: the file cannot be written.
+            OSError: the temporary file cannot be written.
         """
-        page = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-            title=f"{len(self._rows)} photos" if len(self._rows) > 1 else html.escape(self._rows[0].file),
-            summary=html.escape(mean_line(self._rows)),
+        before, after = _data_uri(photo), _data_uri(reconstruction)
+        with self._adding:
+            number = len(self._rows)
+            figure = _figure(number, figures, before, after).encode()
+            start = self._pictures.seek(0, io.SEEK_END)
+            self._pictures.write(figure)
+            self._rows[figures.file] = _Row(number, figures, start, len(figure))
+
+    def write(self, path: Path, files: Iterable[str]) -> None:
+        """Writes the page.
+
+        Args:
+            path: of the page.
+            files: the files of the photos, in the page's order.
+
+        Raises:
+            CompressGANError: the page cannot be written.
+        """
+        rows = [self._rows[file] for file in files]
+        figures = [row.figures for row in rows]
+        before, after = _TEMPLATE.read_text(encoding="utf-8").split("$photos")
+        head = Template(before).substitute(
+            title=f"{len(rows)} photos" if len(rows) > 1 else html.escape(figures[0].file),
+            summary=html.escape(mean_line(figures)),
             max_side=MAX_SIDE,
             head="".join(
                 f'<th data-kind="{"number" if spec else "text"}"><button>{heading}</button></th>'
                 for heading, _, spec in _COLUMNS
             ),
-            rows="\n".join(_row(i, figures) for i, figures in enumerate(self._rows)),
-            photos="\n".join(self._photos),
+            rows="\n".join(_table_row(row) for row in rows),
         )
-        with replacing(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(head.encode())
+            for row in rows:
+                self._pictures.seek(row.start)
+                file.write(self._pictures.read(row.length))
+            file.write(Template(after).substitute().encode())
 
 
-def _row(number: int, figures: Figures) -> str:
+class _Row(NamedTuple):
+    """A photo: its place on the page, its figures, and where its pictures are in the temporary file."""
+
+    number: int
+    figures: Figures
+    start: int
+    length: int
+
+
+def _figure(number: int, figures: Figures, photo_uri: str, reconstruction_uri: str) -> str:
+    name = html.escape(figures.file)
+    shown_width = max(1, round(figures.width * min(1, MAX_SIDE / max(figures.width, figures.height))))
+    return (
+        f'<figure id="photo{number}"><figcaption><strong>{name}</strong>'
+        f"<span>{figures.width} x {figures.height}, {figures.bpp:.4f} bpp, PSNR {figures.psnr:.2f} dB</span>"
+        '<label>zoom <select><option value="fit">fit</option><option value="1" selected>1:1</option>'
+        '<option value="2">2:1</option><option value="4">4:1</option></select></label></figcaption>'
+        f'<div class="view"><div class="stage" style="--width: {shown_width}">'
+        f'<img class="before" src="{photo_uri}" alt="original of {name}">'
+        f'<img class="after" src="{reconstruction_uri}" alt="reconstruction of {name}">'
+        f'<span class="tag before">original</span><span class="tag size">{figures.bytes:,} bytes</span>'
+        f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="split of {name}">'
+        "</div></div></figure>\n"
+    )
+
+
+def _table_row(row: _Row) -> str:
     cells = []
     for _, field, spec in _COLUMNS:
-        value = known(getattr(figures, field))
+        value = known(getattr(row.figures, field))
         text = "" if value is None else html.escape(format(value, spec))
         if field == "file":
-            text = f'<a href="#photo{number}">{text}</a>'
+            text = f'<a href="#photo{row.number}">{text}</a>'
         cells.append(f'<td data-value="{"" if value is None else html.escape(str(value))}">{text}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def data_uri(pixels: np.ndarray) -> str:
+def _data_uri(pixels: np.ndarray) -> str:
     """Returns (H, W, 3) uint8 pixels as a WebP picture in a data URI, with at most `MAX_SIDE` pixels per side."""
     image = Image.fromarray(pixels)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)

@@ -13,11 +13,24 @@ import tensorflow as tf
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Convolution with "same" padding, without dilation or groups, in the channels-last format."""
+    """Convolution with "same" padding, without dilation or groups, in the channels-last format.
+
+    Args:
+        reflect: pad by reflection instead of zeros; with stride 1 and odd kernels alone.
+    """
+
+    def __init__(self, *args, reflect: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._reflect = reflect
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """(B, H, W, in), (rows, columns, in, out) -> (B, H / stride, W / stride, out), all of one dtype."""
         kernel = tf.convert_to_tensor(kernel)
+        if self._reflect:
+            rows, columns = (side // 2 for side in self.kernel_size)
+            height, width = tf.unstack(tf.shape(inputs)[1:3])
+            outputs = _of_odd_kernel(_reflected(_reflected(inputs, 1, rows), 2, columns), kernel)
+            return outputs[:, rows : rows + height, columns : columns + width]
         if self.strides == (1, 1):
             if self.filters == 1:
                 return _to_one_channel(inputs, kernel)
@@ -56,6 +69,14 @@ def _of_odd_kernel(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Cal
         return to_inputs, _kernel_gradient(inputs, gradient, kernel.shape)
 
     return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
+
+
+def _reflected(x: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
+    """Pads an axis by reflection. Unlike `tf.pad`, it allows any length: a single element is repeated."""
+    length = tf.shape(x)[axis]
+    period = tf.maximum(2 * (length - 1), 1)
+    place = tf.math.floormod(tf.range(-margin, length + margin), period)
+    return tf.gather(x, tf.minimum(place, period - place), axis=axis)
 
 
 def _turned(kernel: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,7 @@ def build_discriminator(config: Config) -> keras.Model:
         features, y = [], x
         for i, width in enumerate(config.discriminator_widths):
             name = f"scale{scale}_conv{i}"
-            y = Conv2D(width, 4, 2, "same", kernel_initializer="he_normal", name=name)(y)
+            y = Conv2D(width, 4, 2, "same", kernel_initializer=config.initializer, name=name)(y)
             if i:
                 y = norm(y, "instance", name)
             y = layers.LeakyReLU(0.2, name=f"{name}_relu")(y)

@@ -26,7 +26,8 @@ def build_encoder(config: Config) -> keras.Model:
     for i, width in enumerate(config.encoder_widths[1:], start=1):
         x = conv(x, width, config, f"down{i}", stride=2)
     x = trunk(x, config.encoder_blocks, config)
-    x = Conv2D(config.latent_channels, 3, 1, "same", dtype="float32", name="bottleneck")(x)
+    width, reflect = config.latent_channels, config.padding == "reflection"
+    x = Conv2D(width, 3, 1, "same", reflect=reflect, dtype="float32", name="bottleneck")(x)
     if config.latent_bound:
         x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
     return keras.Model(inputs, x, name="encoder")

@@ -24,7 +24,8 @@ def build_generator(config: Config) -> keras.Model:
     x = trunk(x, config.generator_blocks, config)
     for i, width in enumerate(up_widths, start=1):
         x = doubling(x, width, config, f"up{i}")
-    x = Conv2D(3 * config.stem_block**2, config.stem_kernel, 1, "same", dtype="float32", name="head")(x)
+    width, reflect = 3 * config.stem_block**2, config.padding == "reflection"
+    x = Conv2D(width, config.stem_kernel, 1, "same", reflect=reflect, dtype="float32", name="head")(x)
     block = config.stem_block
     if config.finish_width:
         # The head generates each block without seeing its neighbours. This residual block sees across the borders.

@@ -29,7 +29,9 @@ def conv(
     norm_kind: str | None = None,
 ) -> tf.Tensor:
     """Convolution, norm, ReLU: the paper's cKsS and d layers."""
-    x = Conv2D(width, kernel, stride, "same", kernel_initializer="he_normal", name=name)(x)
+    reflect = config.padding == "reflection" and stride == 1
+    init = config.initializer
+    x = Conv2D(width, kernel, stride, "same", reflect=reflect, kernel_initializer=init, name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(norm(x, norm_kind or config.norm, name))
 
 
@@ -52,8 +54,15 @@ def residual_block(
         dtype: of the last layer and of the sum.
     """
     branch = conv(x, width or x.shape[-1], config, f"{name}_conv1", norm_kind=norm_kind)
-    init = "zeros" if config.zero_init_blocks else "he_normal"
-    branch = Conv2D(x.shape[-1], 3, 1, "same", kernel_initializer=init, dtype=dtype, name=f"{name}_conv2")(branch)
+    branch = Conv2D(
+        x.shape[-1],
+        3,
+        padding="same",
+        reflect=config.padding == "reflection",
+        kernel_initializer="zeros" if config.zero_init_blocks else config.initializer,
+        dtype=dtype,
+        name=f"{name}_conv2",
+    )(branch)
     branch = norm(branch, config.norm, f"{name}_conv2")
     if scale != 1:
         branch = layers.Rescaling(scale, dtype=dtype, name=f"{name}_scale")(branch)
@@ -71,9 +80,10 @@ def trunk(x: tf.Tensor, blocks: int, config: Config) -> tf.Tensor:
 def doubling(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
     """Doubles the size, then norm and ReLU: the paper's u."""
     if config.upsampling == "transposed":
-        x = Conv2DTranspose(width, 3, 2, "same", kernel_initializer="he_normal", name=name)(x)
+        x = Conv2DTranspose(width, 3, 2, "same", kernel_initializer=config.initializer, name=name)(x)
     else:
-        x = Conv2D(4 * width, 3, 1, "same", kernel_initializer="he_normal", name=name)(x)
+        reflect = config.padding == "reflection"
+        x = Conv2D(4 * width, 3, 1, "same", reflect=reflect, kernel_initializer=config.initializer, name=name)(x)
         x = DepthToSpace(2, name=f"{name}_shuffle")(x)
     return layers.ReLU(name=f"{name}_relu")(norm(x, config.norm, name))
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from compressgan.checkpoint import CONFIG_FILE, WEIGHTS_FILE, fingerprint, read_config, read_weights, write_checkpoint
+from compressgan.checkpoint import WEIGHTS_FILE, StoredModel, fingerprint, write_checkpoint
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.encoder import build_encoder
@@ -89,22 +89,22 @@ class CompressGAN(keras.Model):
         """Rebuilds a model from its checkpoint folder, in float32.
 
         Raises:
-            CompressGANError: a file is missing or damaged, or the two files do not belong together.
+            CompressGANError: a file is missing or damaged, or weights and settings do not belong together.
         """
-        config, expected = read_config(directory)
-        model = cls(config.replace(precision="float32"))
-        model.assign_from(directory)
-        if model.fingerprint().hex() != expected:
-            raise CompressGANError(f"{directory / WEIGHTS_FILE}: not the weights that {CONFIG_FILE} describes")
+        stored = StoredModel(directory)
+        model = cls(stored.config.replace(precision="float32"))
+        model.assign(stored)
+        if model.fingerprint().hex() != stored.fingerprint:
+            raise CompressGANError(f"{directory / WEIGHTS_FILE}: not the weights that its settings describe")
         return model
 
-    def assign_from(self, directory: Path) -> None:
-        """Sets all weights to those of a checkpoint folder.
+    def assign(self, stored: StoredModel) -> None:
+        """Sets all weights to those stored in a checkpoint folder.
 
         Raises:
-            CompressGANError: the file is missing or damaged, or a weight is missing or has another shape.
+            CompressGANError: the file is damaged, or a weight is missing or has another shape.
         """
         variables = dict(self._named_variables())
-        arrays = read_weights(directory, {name: tuple(variable.shape) for name, variable in variables.items()})
+        arrays = stored.weights({name: tuple(variable.shape) for name, variable in variables.items()})
         for name, variable in variables.items():
             variable.assign(arrays[name].astype(np.float32))

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from compressgan.checkpoint import CONFIG_FILE, read_config
+from compressgan.checkpoint import CONFIG_FILE, StoredModel, read_config
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import mean_line
@@ -66,7 +66,8 @@ class Trainer:
             )
         resolver = strategy.cluster_resolver
         # Every worker reads the checkpoint; only one writes it.
-        self._is_chief = resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
+        several_workers = resolver is not None and bool(resolver.cluster_spec())
+        self._is_chief = not several_workers or resolver.task_id == 0
         self.config = config
         self.directory = directory
         self._strategy = strategy
@@ -83,6 +84,8 @@ class Trainer:
                 state.restore(self._manager.latest_checkpoint or "nothing").assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError):
             raise CompressGANError(f"{directory / 'training'}: damaged, or made with other settings") from None
+        if several_workers:
+            self._assert_same_step()
         if resuming:
             # A rate weight that follows a target keeps the value that it has reached, unless the user sets a new one.
             before = read_config(directory)[0]
@@ -91,11 +94,28 @@ class Trainer:
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
                 self.best_score.assign(math.inf)  # the old score is not comparable
         elif init_from:
-            self.model.assign_from(init_from)
-            self.ema.assign_from(init_from)
+            for model in (self.model, self.ema):
+                model.assign(StoredModel(init_from))
         if self._is_chief:
             make_folder(log_directory)
         self._summaries = Summaries(log_directory if self._is_chief else None)
+
+    def _assert_same_step(self) -> None:
+        """Checks that all workers start at the same step: a folder that they do not share would mix two trainings."""
+
+        @tf.function
+        def extremes() -> list[tf.Tensor]:
+            replica = tf.distribute.get_replica_context()
+            step = tf.cast(self.step, tf.float64)
+            return [replica.all_reduce("SUM", step), replica.all_reduce("SUM", step * step)]
+
+        total, squares = (float(self._strategy.experimental_local_results(x)[0]) for x in self._strategy.run(extremes))
+        count = self._strategy.num_replicas_in_sync
+        if count * squares != total * total:
+            raise CompressGANError(
+                f"{self.directory}: this worker is at step {int(self.step.numpy())}, another one is not; "
+                "all workers need the same checkpoint folder"
+            )
 
     @property
     def model(self) -> CompressGAN:
