@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from compressgan.errors import interrupted
 from compressgan.images.pipeline import overlapped
 
 
@@ -46,3 +47,19 @@ def test_little_is_read_ahead() -> None:
     assert len(read) <= 5
     results.close()
     assert len(read) <= 5
+
+
+def test_an_interrupt_ends_the_wait_for_a_long_job() -> None:
+    """It is checked, not raised by a signal: an exception inside the wait could leave a future's lock behind."""
+    release = threading.Event()
+    results = overlapped(range(3), (lambda _: release.wait(20), 1))
+    timers = [threading.Timer(0.2, interrupted.set), threading.Timer(0.5, release.set)]
+    for timer in timers:
+        timer.start()
+    try:
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        assert time.monotonic() - start < 10
+    finally:
+        interrupted.clear()

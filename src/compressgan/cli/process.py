@@ -8,10 +8,13 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from compressgan.errors import CompressGANError, UsageError, interrupted, logger, os_reason
+
+_deferring: list[bool] = []  # empty outside `deferred_interrupts`
 
 
 def run_command(name: str) -> NoReturn:
@@ -63,7 +66,8 @@ def _prepare_process() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logger.addHandler(_LineHandler())
     logger.propagate = False
-    # Both signals raise KeyboardInterrupt, so every `finally` runs and no half-written file is left.
+    # Both signals raise KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
+    # half-written file is left.
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job keeps ignoring it
         signal.signal(signal.SIGINT, _interrupt)
@@ -72,9 +76,27 @@ def _prepare_process() -> None:
     warnings.filterwarnings("ignore", module="PIL")
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
+def _interrupt(number: int, frame: object) -> None:
+    again = interrupted.is_set()
     interrupted.set()
-    raise KeyboardInterrupt
+    if again or not _deferring:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[None]:
+    """Lets the first Ctrl-C or SIGTERM only set `interrupted`, for code that checks it; the second one raises.
+
+    An exception in the middle of waiting for another thread could leave a lock behind, for which that thread would wait
+    for ever.
+    """
+    _deferring.append(True)
+    try:
+        yield
+    finally:
+        _deferring.pop()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 class _LineHandler(logging.Handler):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from compressgan.errors import interrupted
+
 _IN_PROGRESS = 4  # items at once, which bounds the memory
 
 
@@ -19,6 +21,9 @@ def overlapped(items: Iterable[Any], *stages: tuple[Callable[[Any], Any], int]) 
 
     Yields:
         The items in their order, each with its finished future: either the last stage's result or the first exception.
+
+    Raises:
+        KeyboardInterrupt: `errors.interrupted` is set.
     """
     pools = [ThreadPoolExecutor(threads) for _, threads in stages]
     waiting: deque[tuple[Any, Future]] = deque()
@@ -38,5 +43,9 @@ def overlapped(items: Iterable[Any], *stages: tuple[Callable[[Any], Any], int]) 
 
 
 def _finished(job: tuple[Any, Future]) -> tuple[Any, Future]:
-    wait([job[1]])
+    done = None
+    while not done:
+        done = wait([job[1]], timeout=0.1).done
+        if interrupted.is_set():
+            raise KeyboardInterrupt
     return job
