@@ -11,12 +11,16 @@ from compressgan.config import DEFAULT_EFFORT, Config
 
 ROOT = Path(__file__).resolve().parent
 
-# The shipped model's settings. They train fastest on a CPU, and they allow exact tiling.
+# The default. It trains fastest on a CPU, and it allows exact tiling.
 COMPACT = Config()
 
 # The paper's layers (appendix A) and the original project's training settings.
 PAPER = Config(
+    levels=1,
+    default_level=1,
+    realism=False,
     latent_channels=8,
+    centers=5,
     latent_bound=0.0,
     norm="instance",
     padding="reflection",
@@ -34,15 +38,20 @@ PAPER = Config(
     block_scale=1.0,
     discriminator_scales=3,
     discriminator_widths=(64, 128, 256, 512),
+    discriminator_norm="instance",
+    discriminator_sees_latents=False,
     rate_coeff=0.0,
     rate_target=0.0,
     adversarial_coeff=1.0,
+    perceptual_coeff=0.2,
+    perceptual_kind="block2_pool",
     perceptual_crop=256,
     feature_matching_coeff=120.0,  # the original's 10 on a sum over 3 scales of 4 layers; here it is their mean
     pattern_coeff=0.0,
     batch_size=4,
     optimizer="adam",
     learning_rate=2e-4,
+    discriminator_learning_rate=2e-4,
     steps=200_000,
     adversarial_from=0,
     final_learning_rate_share=1.0,
@@ -55,17 +64,18 @@ PAPER = Config(
 # Trains in seconds instead of days, for tests and for trying out the tools.
 TINY = Config(
     latent_channels=4,
+    centers=5,
+    latent_bound=2.5,
     encoder_widths=(16, 16, 16),
     encoder_blocks=1,
     generator_widths=(16, 16, 16),
     generator_blocks=1,
     finish_width=4,
     discriminator_widths=(8, 16),
-    rate_coeff=0.0,
-    rate_target=0.0,
     perceptual_coeff=0.0,
     steps=60,
     adversarial_from=40,
+    discriminator_head_start=5,
     crop_size=64,
     batch_size=4,
     optimizer="adam",

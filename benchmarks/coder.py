@@ -22,17 +22,17 @@ from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
 from timing import fastest
 
-CONTAINER_BYTES = 17
+CONTAINER_BYTES = 18
 
 
-def order0_entropy(symbols: np.ndarray, levels: int) -> float:
+def order0_entropy(symbols: np.ndarray, centers: int) -> float:
     """Returns the static order-0 entropy of symbols (h, w, C) in bytes.
 
     Each channel has its own table of probabilities, whose size is not counted.
     """
     bits = 0.0
     for channel in symbols.reshape(-1, symbols.shape[-1]).T:
-        share = np.bincount(channel, minlength=levels) / channel.size
+        share = np.bincount(channel, minlength=centers) / channel.size
         share = share[share > 0]
         bits -= channel.size * float(share @ np.log2(share))
     return bits / 8
@@ -61,7 +61,7 @@ def main() -> int:
     from compressgan.codec import Codec
 
     codec = Codec.load(arguments.r)
-    levels, prior = codec.levels, codec.prior
+    centers, prior = len(codec.centers), codec.prior()
     files = [file for file in files_under(arguments.path) if is_photo(file)]
     if not files:
         raise CompressGANError(f"{arguments.path}: no photos in this folder")
@@ -71,8 +71,8 @@ def main() -> int:
         pixels += photo.shape[0] * photo.shape[1]
         latents.append(codec.symbols(photo))
 
-    entropy = sum(order0_entropy(symbols, levels) for symbols in latents)
-    bits = (levels - 1).bit_length()
+    entropy = sum(order0_entropy(symbols, centers) for symbols in latents)
+    bits = (centers - 1).bit_length()
     packed = sum(-(-symbols.size * bits // 8) for symbols in latents)
     sizes = {
         "bits as text, as in the original": 8 * packed,
@@ -80,9 +80,9 @@ def main() -> int:
         "static order-0 entropy per channel": entropy,
     }
     for coder in reversed(CODERS):
-        payloads = [encode(symbols, levels, prior, coder) for symbols in latents]
+        payloads = [encode(symbols, centers, prior, coder) for symbols in latents]
         for symbols, (used, payload) in zip(latents, payloads, strict=True):
-            assert (decode(payload, symbols.shape, levels, prior, used) == symbols).all()
+            assert (decode(payload, symbols.shape, centers, prior, used) == symbols).all()
         sizes[f"{coder}, whole files"] = sum(len(payload) + CONTAINER_BYTES for _, payload in payloads)
 
     rows = [{"code": name, "bytes": size / len(latents), "bpp": 8 * size / pixels} for name, size in sizes.items()]
@@ -99,9 +99,9 @@ def main() -> int:
     for height, width in ((1024, 1536), (256, 256)):
         symbols = tile(latents, height // 16, width // 16)
         for coder in CODERS:
-            used, payload = encode(symbols, levels, prior, coder)
-            encoding = fastest(lambda s=symbols, c=coder: encode(s, levels, prior, c))
-            decoding = fastest(lambda s=symbols, p=payload, u=used: decode(p, s.shape, levels, prior, u))
+            used, payload = encode(symbols, centers, prior, coder)
+            encoding = fastest(lambda s=symbols, c=coder: encode(s, centers, prior, c))
+            decoding = fastest(lambda s=symbols, p=payload, u=used: decode(p, s.shape, centers, prior, u))
             speed = [symbols.size / seconds / 1e6 for seconds in (encoding, decoding)]
             speeds.append(
                 {"coder": coder, "width": width, "height": height, "encode_s": encoding, "decode_s": decoding}

@@ -63,7 +63,7 @@ def main() -> int:
     codec = Codec(TensorFlowNetworks(CompressGAN(PROJECT.presets["tiny"])))
     rng = np.random.default_rng(arguments.seed)
     photos = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((1, 1), (40, 70), (96, 64))]
-    originals = [codec.compress(photo, coder) for photo in photos for coder in ("context", "order0", "block")]
+    originals = [codec.compress(photo, coder=coder) for photo in photos for coder in ("context", "order0", "block")]
     symbols = [codec.from_bytes(data)[0] for data in originals]
     refused = decoded = slowest = 0
     for _ in range(arguments.files):
@@ -78,7 +78,7 @@ def main() -> int:
                 np.testing.assert_array_equal(found, symbols[i])
             else:
                 # A forged checksum hides the change, and the file decodes to other symbols.
-                assert found.min() >= 0 and found.max() < codec.levels
+                assert found.min() >= 0 and found.max() < len(codec.centers)
         except BitstreamError:
             refused += 1
         seconds = time.perf_counter() - start

@@ -97,7 +97,7 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
         "refine": fastest(codec.symbols, photo) - encode,
         "code": fastest(codec.to_bytes, symbols, *size),
         "decode": fastest(codec.from_bytes, data),
-        "reconstruct": fastest(codec.reconstruct, symbols, *size),
+        "reconstruct": fastest(codec.reconstruct, symbols, *size, codec.default_level),
         "save": fastest(write_picture, folder / "saved.png", photo),
     }
     print(f"| {SIZE[0]} x {SIZE[1]}, one photo | seconds | MP/s |\n|---|---:|---:|")

@@ -36,14 +36,14 @@ CASES = [
 ]
 
 
-def conv_flops(network: keras.Model, photos: tf.Tensor) -> dict[str, int]:
+def conv_flops(network: keras.Model, inputs: list[tf.Tensor] | tf.Tensor) -> dict[str, int]:
     """Returns the floating-point operations of each convolution, by name, in one forward pass."""
     import keras
 
     convs = [
         layer for layer in network.layers if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose))
     ]
-    outputs = keras.Model(network.inputs, [[layer.input, layer.output] for layer in convs])(photos)
+    outputs = keras.Model(network.inputs, [[layer.input, layer.output] for layer in convs])(inputs)
     flops = {}
     for layer, (x, y) in zip(convs, outputs, strict=True):
         height, width, *_ = layer.kernel.shape
@@ -115,31 +115,36 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     peak = conv_peak(precision)
     train_step = TrainStep(config, tf.distribute.get_strategy(), None)
     batches = iter(training_dataset(paths, config, 0))
-    photos = next(batches)
-    latents = train_step.model.encoder(photos)
-    encoder = conv_flops(train_step.model.encoder, photos)
-    generator = conv_flops(train_step.model.generator, latents)
+    batch = photos, level = next(batches)
+    model, count = train_step.model, len(photos)
+    latents = model.encoder([photos, level])
+    encoder = conv_flops(model.encoder, [photos, level])
+    generator = conv_flops(model.generator, [latents, level, tf.zeros(count)])
     side = train_step.discriminator_side
-    discriminator = conv_flops(train_step.discriminator, photos[:, :side, :side])
+    seen = [tf.zeros((count, side, side, 3))]
+    if config.discriminator_sees_latents:
+        seen.append(tf.zeros((count, side, side, config.latent_channels)))
+    discriminator = conv_flops(train_step.discriminator, seen if len(seen) > 1 else seen[0])
     # The backward pass costs two forward passes, for weights and for inputs. The photos need no gradient.
     codec = 3 * sum([*encoder.values(), *generator.values()]) - encoder["stem"]
     # The discriminator sees two batches, takes both gradients of each, and passes one more back to the generator.
     first_layers = [flops for name, flops in discriminator.items() if name.endswith("conv0")]
     adversarial = 7 * sum(discriminator.values()) - 2 * sum(first_layers)
-    kernels = [*train_step.model.encoder.trainable_variables, *train_step.model.generator.trainable_variables]
+    kernels = [*model.encoder.trainable_variables, *model.generator.trainable_variables]
     muon = muon_flops(kernels) if config.optimizer == "muon" else 0
-    for stage, flops in (
-        ("distortion", codec + muon),
-        ("adversarial", codec + muon + adversarial),
-    ):
+    second = codec + muon + adversarial
+    if config.realism:  # the encoder goes forward alone, and half of the batch is judged
+        second = sum(encoder.values()) + 3 * sum(generator.values()) + adversarial / 2
+        second += muon_flops(model.generator.trainable_variables) if muon else 0
+    for stage, flops in (("distortion", codec + muon), ("adversarial", second)):
         first = 0 if stage == "distortion" else config.adversarial_from
-        train_step(photos, first)  # traces
+        train_step(batch, first)  # traces
         waiting, start = 0.0, time.perf_counter()
         for step in range(first, first + steps):
             asked = time.perf_counter()
-            photos = next(batches)
+            batch = next(batches)
             waiting += time.perf_counter() - asked
-            float(train_step(photos, step)["distortion"])
+            float(train_step(batch, step)["distortion"])
         seconds = time.perf_counter() - start
         rate = steps * flops / (seconds - waiting)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -20,6 +20,9 @@ from compressgan.networks.loading import import_tensorflow
 from config import TINY
 
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
     from compressgan.training.trainer import Trainer
 
 register_heic()
@@ -40,6 +43,12 @@ def tiny() -> Config:
 
 
 @pytest.fixture(scope="session")
+def one_rate(tiny: Config) -> Config:
+    """A model without levels and realism, trained without a rate term and with all networks in both stages."""
+    return tiny.replace(levels=1, default_level=1, realism=False, rate_coeff=0.0, rate_target=0.0)
+
+
+@pytest.fixture(scope="session")
 def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of an untrained model, as inference reads it."""
     import keras
@@ -50,6 +59,21 @@ def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     CompressGAN(tiny).save_weights_for_inference(folder, step=0)
     return folder
+
+
+def encode(encoder: keras.Model, photos: tf.Tensor, level: int = 0) -> tf.Tensor:
+    """Runs an encoder, all photos at one level, from 0."""
+    import tensorflow as tf
+
+    return encoder([tf.convert_to_tensor(photos), tf.fill(len(photos), level)])
+
+
+def generate(generator: keras.Model, latents: tf.Tensor, level: int = 0, realism: float = 0.0) -> tf.Tensor:
+    """Runs a generator, all photos at one level, from 0, and one realism."""
+    import tensorflow as tf
+
+    count = len(latents)
+    return generator([tf.convert_to_tensor(latents), tf.fill(count, level), tf.fill(count, realism)])
 
 
 def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -12,33 +12,33 @@ from compressgan.coding.arithmetic_coder import CODERS, decode, encode
 from compressgan.coding.context_model import ContextModel, Prior
 
 
-def random_prior(channels: int, levels: int, hidden: int = 3, seed: int = 0, largest: int = 80) -> Prior:
+def random_prior(channels: int, centers: int, hidden: int = 3, seed: int = 0, largest: int = 80) -> Prior:
     rng = np.random.default_rng(seed)
-    shapes = [prior.shape for prior in Prior.blank(channels, levels)]
-    shapes[0], shapes[1], shapes[2] = (*shapes[0][:-1], hidden), (channels, hidden), (channels, hidden, levels)
+    shapes = [prior.shape for prior in Prior.blank(channels, centers)]
+    shapes[0], shapes[1], shapes[2] = (*shapes[0][:-1], hidden), (channels, hidden), (channels, hidden, centers)
     return Prior(*(rng.integers(-largest, largest + 1, shape, dtype=np.int32) for shape in shapes))
 
 
-def assert_round_trip(symbols: np.ndarray, levels: int, prior: Prior, coder: str) -> None:
-    used, payload = encode(symbols, levels, prior, coder)
-    np.testing.assert_array_equal(decode(payload, symbols.shape, levels, prior, used), symbols)
+def assert_round_trip(symbols: np.ndarray, centers: int, prior: Prior, coder: str) -> None:
+    used, payload = encode(symbols, centers, prior, coder)
+    np.testing.assert_array_equal(decode(payload, symbols.shape, centers, prior, used), symbols)
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_round_trip(data: st.DataObject) -> None:
     """Any shape, from constant to uniform latents, with priors from blank to absurd."""
-    channels, levels = data.draw(st.integers(1, 64)), data.draw(st.integers(2, 32))
-    longest = max(1, 20_000 // (channels * levels))
+    channels, centers = data.draw(st.integers(1, 64)), data.draw(st.integers(2, 32))
+    longest = max(1, 20_000 // (channels * centers))
     height = data.draw(st.integers(1, min(300, longest)))
     width = data.draw(st.integers(1, min(300, max(1, longest // height))))
     spread = data.draw(st.sampled_from([0.0, 0.3, 1.0, 100.0]))
     largest = data.draw(st.sampled_from([0, 10, 300, 32_767]))
     seed = data.draw(st.integers(0, 2**32 - 1))
-    symbols = np.random.default_rng(seed).normal(levels / 2, spread, (height, width, channels))
-    symbols = np.clip(np.rint(symbols), 0, levels - 1).astype(np.int32)
-    prior = random_prior(channels, levels, seed=seed, largest=largest)
-    assert_round_trip(symbols, levels, prior, data.draw(st.sampled_from(CODERS)))
+    symbols = np.random.default_rng(seed).normal(centers / 2, spread, (height, width, channels))
+    symbols = np.clip(np.rint(symbols), 0, centers - 1).astype(np.int32)
+    prior = random_prior(channels, centers, seed=seed, largest=largest)
+    assert_round_trip(symbols, centers, prior, data.draw(st.sampled_from(CODERS)))
 
 
 @pytest.mark.parametrize("shape", [(300, 300, 1), (1, 300, 64), (300, 1, 8), (300, 2, 5), (2, 300, 5)])
@@ -56,15 +56,15 @@ def test_the_prior_need_not_be_right() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (16, 16, 8), (96, 64, 8), (20, 20, 64), (1, 300, 2)])
-@pytest.mark.parametrize("levels", [2, 5, 32])
+@pytest.mark.parametrize("centers", [2, 5, 32])
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("largest", [0, 300])
 def test_noise_costs_hardly_more_than_the_bound(
-    shape: tuple[int, int, int], levels: int, coder: str, largest: int
+    shape: tuple[int, int, int], centers: int, coder: str, largest: int
 ) -> None:
-    symbols = np.random.default_rng(0).integers(0, levels, shape)
-    _, payload = encode(symbols, levels, random_prior(shape[2], levels, largest=largest), coder)
-    assert len(payload) <= 1.005 * symbols.size * math.log2(levels) / 8 + 24
+    symbols = np.random.default_rng(0).integers(0, centers, shape)
+    _, payload = encode(symbols, centers, random_prior(shape[2], centers, largest=largest), coder)
+    assert len(payload) <= 1.005 * symbols.size * math.log2(centers) / 8 + 24
 
 
 def test_adversarial_latents_cost_hardly_more_than_the_bound() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def test_decoded_symbols_are_the_encoded_ones(codec: Codec, checkpoint: Path) ->
     """The reconstruction is the generator's output for exactly the latents that the encoder chose."""
     photo = make_photo(64, 96)
     model = CompressGAN.load(checkpoint)
-    direct = model(photo[np.newaxis].astype(np.float32) / 127.5 - 1)[0].numpy()
+    level, realism = tf.constant([codec.default_level - 1]), tf.constant([codec.default_realism])
+    direct = model(tf.constant(photo[np.newaxis].astype(np.float32) / 127.5 - 1), level, realism)[0].numpy()
     direct = np.clip(np.rint((direct + 1) * 127.5), 0, 255)
     data = Codec.load(checkpoint, effort=0).compress(photo)
     assert np.max(np.abs(codec.decompress(data) - direct)) <= 1
@@ -48,14 +50,14 @@ def test_bound(codec: Codec) -> None:
     payload = 4 * np.log2(5) / 256
     assert codec.bound(1600, 1600) == pytest.approx(payload, rel=2e-3)
     assert codec.bound(1600, 1600) > payload
-    assert codec.bound(1, 1) == 8 * (15 + 2 + 1)  # container, 9.3 bits, one byte to spare
+    assert codec.bound(1, 1) == 8 * (16 + 2 + 1)  # container, 9.3 bits, one byte to spare
 
 
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99), coder=st.sampled_from(CODERS))
 def test_no_file_is_larger_than_its_bound(codec: Codec, height: int, width: int, seed: int, coder: str) -> None:
     symbols = np.random.default_rng(seed).integers(0, 5, (-(-height // 16), -(-width // 16), 4), dtype=np.int32)
-    data = codec.to_bytes(symbols, height, width, coder)
+    data = codec.to_bytes(symbols, height, width, coder=coder)
     assert 8 * len(data) / (height * width) <= codec.bound(height, width)
 
 
@@ -65,15 +67,29 @@ def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Confi
     with pytest.raises(BitstreamError, match="made by another model"):
         other.decompress(data)
     stream = Bitstream.from_bytes(data)
-    wrong = Bitstream(stream.height, stream.width, 9, stream.fingerprint, stream.coder, stream.payload)
-    with pytest.raises(BitstreamError, match="number of latent channels"):
-        codec.decompress(wrong.to_bytes())
+    for change, words in (
+        ({"channels": 9}, "number of latent channels"),
+        ({"level": 0}, "altered: level 0, but the model has 8"),
+        ({"level": 9}, "altered: level 9, but the model has 8"),
+    ):
+        with pytest.raises(BitstreamError, match=words):
+            codec.decompress(replace(stream, **change).to_bytes())
+
+
+def test_levels_and_realisms_that_do_not_exist(codec: Codec) -> None:
+    photo = make_photo(32, 32)
+    for level in (0, 9):
+        with pytest.raises(ValueError, match=f"level must be in 1 .. 8, not {level}"):
+            codec.compress(photo, level)
+    for realism in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="realism must be in"):
+            codec.decompress(codec.compress(photo), realism)
 
 
 @pytest.mark.parametrize("coder", CODERS)
 def test_every_coder_gives_the_same_photo(codec: Codec, coder: str) -> None:
     photo = make_photo(80, 48)
-    data = codec.compress(photo, coder)
+    data = codec.compress(photo, coder=coder)
     assert Bitstream.from_bytes(data).coder == coder
     np.testing.assert_array_equal(codec.decompress(data), codec.decompress(codec.compress(photo)))
 
@@ -134,6 +150,10 @@ def test_tensorflow_out_of_memory_is_a_memory_error(codec: Codec, monkeypatch: p
         monkeypatch.setattr(TensorFlowNetworks, name, exhausted)
     zeros = np.zeros((1, 1, 4), np.float32)
     networks = codec._networks
-    for call in (networks.encode, networks.generate, lambda x: networks.loss_and_gradient(x, x, 0.1)):
+    for call in (
+        lambda: networks.encode(zeros, 1),
+        lambda: networks.generate(zeros, 1, 0.0),
+        lambda: networks.loss_and_gradient(zeros, zeros, 1, 0.1),
+    ):
         with pytest.raises(MemoryError, match=r"OOM when allocating$"):
-            call(zeros)
+            call()

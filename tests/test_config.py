@@ -18,16 +18,16 @@ def test_unknown_and_missing_keys_are_refused() -> None:
     values = Config().to_json()
     with pytest.raises(ValueError, match="unknown setting: colour"):
         Config.from_json({**values, "colour": 1})
-    del values["levels"]
-    with pytest.raises(ValueError, match="missing setting: levels"):
+    del values["centers"]
+    with pytest.raises(ValueError, match="missing setting: centers"):
         Config.from_json(values)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"levels": 1}, "levels: input should be greater than or equal to 2, not 1"),
-        ({"levels": 2.5}, "levels: input should be a valid integer, not 2.5"),
+        ({"centers": 1}, "centers: input should be greater than or equal to 2, not 1"),
+        ({"centers": 2.5}, "centers: input should be a valid integer, not 2.5"),
         ({"batch_size": True}, "batch_size: input should be a valid integer, not True"),
         ({"norm": "batch"}, "norm: input should be 'none', 'channel' or 'instance', not 'batch'"),
         (
@@ -70,7 +70,7 @@ def test_architecture_names_fields() -> None:
 
 def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValueError):
-        Config().levels = 7
+        Config().centers = 7
 
 
 def test_the_schema_describes_every_setting() -> None:
@@ -79,4 +79,4 @@ def test_the_schema_describes_every_setting() -> None:
     assert all(setting["description"] for setting in schema["properties"].values())
     jsonschema.validate(Config().to_json(), schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**Config().to_json(), "levels": 1}, schema)
+        jsonschema.validate({**Config().to_json(), "centers": 1}, schema)

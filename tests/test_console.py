@@ -38,10 +38,10 @@ def test_there_and_back(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     assert first == str(binary)
     expected = {
         "size": "100 x 80 pixels",
-        "level": "none: in format version 1, each model has one rate",
+        "level": "5",
         "coder": "order0",
-        "format": "version 1, 4 latent channels",
-        "bytes": f"{size}: 15 of header and checksum, {size - 15} of payload",
+        "format": "version 2, 4 latent channels",
+        "bytes": f"{size}: 16 of header and checksum, {size - 16} of payload",
         "rate": f"{8 * size / 8000:.4f} bits per pixel",
     }
     found = {fact.split()[0]: " ".join(fact.split()[1:]) for fact in facts}

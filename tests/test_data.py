@@ -92,7 +92,7 @@ def test_vanished_images(photos: Path, tmp_path: Path, caplog: pytest.LogCapture
 
 
 def take(paths: list[str], config: Config, start: int, count: int) -> np.ndarray:
-    return np.stack([batch.numpy() for batch in islice(training_dataset(paths, config, start), count)])
+    return np.stack([batch.numpy() for batch, _ in islice(training_dataset(paths, config, start), count)])
 
 
 def test_crops_depend_on_the_step_alone(photos: Path, tiny: Config) -> None:
@@ -157,3 +157,14 @@ def test_indexes_are_not_taken_for_images(photos: Path) -> None:
     assert len(images) == 4 and others == []
     write_index(photos / "paths_train.h5", images)
     assert find_images([photos]) == (images, [photos / "paths_train.h5"])
+
+
+def test_levels_depend_on_the_step_alone_and_take_turns(tiny: Config, paths: list[str]) -> None:
+    """Of eight crops in a row, each has another level; the order changes."""
+    config = tiny.replace(batch_size=4)
+    levels = [own.numpy() for _, own in islice(training_dataset(paths, config, 0), 12)]
+    turns = np.concatenate(levels).reshape(6, 8)
+    assert all(sorted(turn) == list(range(8)) for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 3
+    (resumed,) = (own.numpy() for _, own in islice(training_dataset(paths, config, 11), 1))
+    np.testing.assert_array_equal(resumed, levels[11])

@@ -28,10 +28,10 @@ def test_rows_differ_in_what_they_are_named_for_alone() -> None:
     assert without.config == with_vgg19.config.replace(perceptual_coeff=0.0)
     assert with_vgg19.config.perceptual_coeff > 0
     rows = quantization(paths)
-    assert [(row.config.latent_channels, row.config.levels) for row in rows] == list(QUANTIZATIONS)
+    assert [(row.config.latent_channels, row.config.centers) for row in rows] == list(QUANTIZATIONS)
     for row in rows:
         # Every center can be reached.
-        assert row.config.latent_bound > row.config.levels // 2
+        assert row.config.latent_bound > row.config.centers // 2
 
 
 def run_experiment(name: str, output: Path, *arguments: object) -> tuple[list[dict[str, str]], dict]:
@@ -60,7 +60,7 @@ def test_dataset_size(tmp_path: Path) -> None:
 
 def test_quantization(tmp_path: Path) -> None:
     rows, _ = run_experiment("quantization", tmp_path, "--steps", 1)
-    assert [row["row"] for row in rows] == [f"C = {channels}, L = {levels}" for channels, levels in QUANTIZATIONS]
+    assert [row["row"] for row in rows] == [f"C = {channels}, L = {centers}" for channels, centers in QUANTIZATIONS]
     bounds = [float(row["bound_bpp"]) for row in rows]
     assert bounds[0] < bounds[1] < bounds[2] < bounds[3] < bounds[4]
 

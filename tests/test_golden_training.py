@@ -27,11 +27,13 @@ STEPS = 20
 CONFIG = TINY.replace(
     steps=STEPS,
     warmup_steps=4,
-    perceptual_from=5,
+    batch_size=8,
     adversarial_from=10,
+    discriminator_head_start=2,
     perceptual_coeff=0.05,
     rate_coeff=0.5,
-    rate_target=0.03,
+    rate_target=0.02,
+    highest_rate_target=0.06,
     temperature=2.0,
     final_temperature=0.5,
     zero_init_blocks=False,
@@ -39,25 +41,34 @@ CONFIG = TINY.replace(
 VARIANTS = {
     "adam": CONFIG,
     "muon": CONFIG.replace(optimizer="muon"),
-    "norms": CONFIG.replace(
-        norm="instance", upsampling="transposed", use_vanilla_GAN=True, gradient_clip=0.0, perceptual_coeff=0.0
+    "one rate": CONFIG.replace(
+        levels=1,
+        default_level=1,
+        realism=False,
+        discriminator_sees_latents=False,
+        discriminator_norm="instance",
+        norm="instance",
+        upsampling="transposed",
+        use_vanilla_GAN=True,
+        gradient_clip=0.0,
+        perceptual_coeff=0.0,
     ),
 }
 
 
-def log(config: Config, folder: Path) -> dict[str, list[float]]:
+def log(config: Config, folder: Path) -> dict[str, list]:
     """Trains, and returns each term's value at every step, and a few of the averaged weights at the end."""
     for i in range(6):
         Image.fromarray(make_photo(90 + i, 100, i)).save(folder / f"{i}.png")
     paths = sorted(map(str, folder.glob("*.png")))
     keras.utils.set_random_seed(config.seed)
-    perceptual = PerceptualLoss(write_vgg19(folder / "vgg19.h5"))
+    perceptual = PerceptualLoss(write_vgg19(folder / "vgg19.h5"), kind=config.perceptual_kind)
     keras.utils.set_random_seed(config.seed)
     train_step = TrainStep(config, tf.distribute.get_strategy(), perceptual if config.perceptual_coeff else None)
-    terms: dict[str, list[float]] = {}
-    for step, photos in zip(range(STEPS), training_dataset(paths, config, 0), strict=False):
-        for name, value in train_step(photos, step).items():
-            terms.setdefault(name, []).append(float(value))
+    terms: dict[str, list] = {}
+    for step, batch in zip(range(STEPS), training_dataset(paths, config, 0), strict=False):
+        for name, value in train_step(batch, step).items():
+            terms.setdefault(name, []).append(value.numpy().tolist())
     return terms | {"ema_norm": [float(tf.linalg.global_norm([v.value for v in train_step.ema.weights]))]}
 
 
@@ -77,5 +88,5 @@ if __name__ == "__main__":
     logs = {}
     for name, config in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            logs[name] = {term: [float(f"{v:.7g}") for v in vs] for term, vs in log(config, Path(folder)).items()}
-    GOLDEN.write_text(json.dumps(logs, indent=1) + "\n")
+            logs[name] = {term: np.array(v).round(7).tolist() for term, v in log(config, Path(folder)).items()}
+    GOLDEN.write_text(json.dumps(logs).replace(', "', ',\n"') + "\n")  # one line a term

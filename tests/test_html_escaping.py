@@ -36,7 +36,7 @@ class Page(HTMLParser):
 
 
 def page_of(names: list[str], folder: Path) -> Page:
-    report = HtmlReport()
+    report = HtmlReport(folder)
     for name in names:
         picture = make_photo(8, 8)
         report.add(Figures(name, 8, 8, 9000.0, 90, 100.0, 0.1, 0.15, 22.5, 0.9, 12.5), picture, picture)

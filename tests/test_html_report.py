@@ -28,7 +28,7 @@ def page(tmp_path: Path) -> Iterator[sync_api.Page]:
         if os.environ.get("CI"):
             pytest.fail("CI needs a Chromium")
         pytest.skip("no Chromium on this machine")
-    report = HtmlReport()
+    report = HtmlReport(tmp_path)
     photos = [("b <&> 'c'.png", 900, 0.5), ("photo10.png", 80, float("nan")), ("photo9.png", 700, 0.25)]
     for i, (file, size, ms_ssim) in reversed(list(enumerate(photos))):  # the page's order is another one
         photo = make_photo(90, 120, i)

@@ -27,7 +27,9 @@ def test_vanilla_gan_is_the_non_saturating_cross_entropy() -> None:
 
 
 def test_distortion_is_the_mean_squared_error() -> None:
-    assert float(losses.distortion(tf.ones((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3)))) == pytest.approx(4.0)
+    """One for each photo of a batch."""
+    x, y = tf.ones((2, 4, 4, 3)), tf.stack([-tf.ones((4, 4, 3)), tf.zeros((4, 4, 3))])
+    assert losses.distortion(x, y).numpy() == pytest.approx([4.0, 1.0])
 
 
 @pytest.mark.parametrize("side", [4, 16])
@@ -35,7 +37,7 @@ def test_pattern_is_what_neighbouring_blocks_have_in_common(side: int) -> None:
     x = tf.random.uniform((2, 128, 256, 3), -1, 1, seed=1)
 
     def share(error: tf.Tensor) -> float:
-        return float(losses.pattern(x, x + error) / losses.distortion(x, x + error))
+        return float(losses.pattern(x, x + error) / tf.reduce_mean(losses.distortion(x, x + error)))
 
     block = tf.random.uniform((1, side, side, 3), -0.1, 0.1, seed=2)
     weave = tf.tile(block - tf.reduce_mean(block, (1, 2), keepdims=True), (2, 128 // side, 256 // side, 1))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -9,11 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from compressgan.checkpoint import fingerprint, read_config
+from compressgan.checkpoint import read_config
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.model import CompressGAN
-from config import PAPER
 
 
 def test_save_and_load_give_the_same_model(tiny: Config, checkpoint: Path, tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_save_and_load_give_the_same_model(tiny: Config, checkpoint: Path, tmp_p
     assert model.config == tiny
     model.save_weights_for_inference(tmp_path, step=7)
     again = CompressGAN.load(tmp_path)
-    photos = tf.random.uniform((1, 32, 48, 3), -1, 1, seed=1)
-    np.testing.assert_array_equal(model(photos), again(photos))
+    inputs = tf.random.uniform((1, 32, 48, 3), -1, 1, seed=1), tf.constant([4]), tf.constant([1.0])
+    np.testing.assert_array_equal(model(*inputs), again(*inputs))
     assert model.fingerprint() == again.fingerprint()
     assert json.loads((tmp_path / "config.json").read_text())["step"] == 7
 
@@ -38,25 +38,22 @@ def test_fingerprint_changes_with_any_weight(checkpoint: Path) -> None:
     assert model.fingerprint() == before
 
 
-def test_checkpoints_from_before_a_setting_still_load(tiny: Config, tmp_path: Path) -> None:
-    model = CompressGAN(tiny.replace(block_norm="none", block_scale=1.0))
-    model.save_weights_for_inference(tmp_path, step=1)
-    description = json.loads((tmp_path / "config.json").read_text())
-    for name in ("block_norm", "block_scale", "optimizer", "padding"):
-        del description["config"][name]
-    (tmp_path / "config.json").write_text(json.dumps(description))
-    describe_in_config_json_alone(tmp_path)
-    again = CompressGAN.load(tmp_path)
-    assert (again.config.block_norm, again.config.block_scale, again.config.optimizer) == ("none", 1.0, "adam")
-    # The fingerprint is the same as before these settings existed.
-    earlier = PAPER.replace(padding="zeros")
-    assert fingerprint(earlier, {}).hex() == "c9551527" != fingerprint(PAPER, {}).hex()
+def test_checkpoints_from_before_a_training_setting_still_load(checkpoint: Path, tmp_path: Path) -> None:
+    """A setting that shapes the model must be there."""
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "run"))
+    describe(folder, lambda settings: settings.pop("ema_decay"))
+    assert CompressGAN.load(folder).config.ema_decay == Config().ema_decay
+    describe(folder, lambda settings: settings.pop("block_norm"))
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: not valid .*missing setting: block_norm"):
+        CompressGAN.load(folder)
 
 
-def describe_in_config_json_alone(folder: Path) -> None:
-    """Makes a checkpoint as before version 0.3."""
+def describe(folder: Path, change: Callable[[dict], object]) -> None:
+    """Changes the settings in a weights file."""
     with h5py.File(folder / "model.weights.h5", "r+") as file:
-        del file.attrs["description"]
+        description = json.loads(file.attrs["description"])
+        change(description["config"])
+        file.attrs["description"] = json.dumps(description)
 
 
 def test_a_reader_between_two_writes_sees_one_model(checkpoint: Path, tmp_path: Path) -> None:
@@ -98,21 +95,23 @@ def test_damaged_checkpoints_say_what_is_wrong(checkpoint: Path, tmp_path: Path)
         CompressGAN.load(folder)
 
     folder = copy("other-weights")
-    other = CompressGAN.load(checkpoint)
-    other.quantizer.weights[0].assign_add(tf.ones(5))
-    other.save_weights_for_inference(tmp_path / "other", step=0)
-    shutil.copy(tmp_path / "other" / "model.weights.h5", folder)
-    describe_in_config_json_alone(folder)
+    with h5py.File(folder / "model.weights.h5", "r+") as file:
+        file["quantizer/centers"][0] += 1
     with pytest.raises(CompressGANError, match="not the weights that"):
         CompressGAN.load(folder)
 
+    folder = copy("no-settings")
+    with h5py.File(folder / "model.weights.h5", "r+") as file:
+        del file.attrs["description"]
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: has no settings"):
+        CompressGAN.load(folder)
+
     folder = copy("other-settings")
-    describe_in_config_json_alone(folder)
-    text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace('"latent_channels": 4', '"latent_channels": 6'))
+    describe(folder, lambda settings: settings.update(latent_channels=6))
     with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has shape"):
         CompressGAN.load(folder)
-    (folder / "config.json").write_text(text.replace('"levels"', '"level"'))
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"centers"', '"center"'))
     with pytest.raises(CompressGANError, match=r"config\.json: not valid checkpoint settings"):
         read_config(folder)
     (folder / "config.json").write_text("[]")

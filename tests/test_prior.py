@@ -9,6 +9,8 @@ from compressgan.coding.context_model import ContextModel, delays
 from compressgan.config import Config
 from compressgan.networks.prior import ContextPrior
 
+LEVEL = tf.constant([2])
+
 
 @pytest.fixture(scope="module")
 def config(tiny: Config) -> Config:
@@ -30,7 +32,7 @@ def random_symbols(*shape: int) -> np.ndarray:
 
 
 def test_blank_at_first(config: Config) -> None:
-    assert np.all(ContextPrior(config)(random_symbols(1, 4, 5, 6)) == 0)
+    assert np.all(ContextPrior(config)(random_symbols(1, 4, 5, 6), LEVEL) == 0)
 
 
 def test_only_earlier_fronts_are_seen(prior: ContextPrior) -> None:
@@ -40,7 +42,7 @@ def test_only_earlier_fronts_are_seen(prior: ContextPrior) -> None:
     row, column, channel = 3, 4, 2
     changed = symbols.copy()
     changed[0, row, column, channel] = (changed[0, row, column, channel] + 1) % 5
-    difference = np.abs(prior(symbols) - prior(changed))[0].max(axis=-1)
+    difference = np.abs(prior(symbols, LEVEL) - prior(changed, LEVEL))[0].max(axis=-1)
     r, c, k = np.indices((height, width, channels))
     delay = (c + 2 * r + k * 4 // channels) - (column + 2 * row + channel * 4 // channels)
     near = (r >= row) & (r <= row + 2) & (np.abs(c - column) <= 2)
@@ -60,8 +62,8 @@ def test_delays_of_eight_channels() -> None:
 
 def test_the_coder_runs_the_same_network_in_integers(prior: ContextPrior) -> None:
     symbols = random_symbols(7, 11, 6)
-    expected = tf.nn.softmax(prior(symbols[np.newaxis]))[0].numpy()
-    model = ContextModel(symbols.shape, 5, prior.integers())
+    expected = tf.nn.softmax(prior(symbols[np.newaxis], LEVEL))[0].numpy()
+    model = ContextModel(symbols.shape, 5, prior.integers(2))
     model._learn = lambda *_: None  # the prior alone
     predicted = []
 
@@ -88,18 +90,29 @@ def test_training_the_prior_shortens_the_code(config: Config) -> None:
     y, x, k = np.mgrid[:24, :24, :6]
     symbols = (((x + y) // 5 + k) % 5).astype(np.int32)
     layer = ContextPrior(config)
-    _, before = encode(symbols, 5, layer.integers())
+    _, before = encode(symbols, 5, layer.integers(2))
     optimizer = tf.keras.optimizers.Adam(0.02)
 
     @tf.function
     def step() -> None:
         with tf.GradientTape() as tape:
-            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(symbols[np.newaxis], layer(symbols[np.newaxis]))
+            logits = layer(symbols[np.newaxis], LEVEL)
+            nats = tf.nn.sparse_softmax_cross_entropy_with_logits(symbols[np.newaxis], logits)
             loss = tf.reduce_mean(nats)
         variables = layer.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
     for _ in range(60):
         step()
-    _, after = encode(symbols, 5, layer.integers())
+    _, after = encode(symbols, 5, layer.integers(2))
     assert len(after) < 0.5 * len(before)
+
+
+def test_each_photo_of_a_batch_has_its_own_level(prior: ContextPrior) -> None:
+    symbols = random_symbols(3, 4, 5, 6)
+    levels = [7, 0, 3]
+    together = prior(symbols, tf.constant(levels)).numpy()
+    for i, level in enumerate(levels):
+        alone = prior(symbols[i : i + 1], tf.constant([level])).numpy()
+        np.testing.assert_allclose(together[i : i + 1], alone, atol=1e-5)
+    assert np.abs(prior(symbols, tf.constant([7, 7, 7])) - together)[1:].max() > 0.1

@@ -14,11 +14,11 @@ from compressgan.networks.quantizer import Quantizer
 @settings(max_examples=50, deadline=None)
 @given(
     latents=hnp.arrays(np.float32, (3, 4, 2), elements=st.floats(-1e4, 1e4, width=32)),
-    levels=st.integers(2, 32),
+    centers=st.integers(2, 32),
     shuffle=st.randoms(use_true_random=False),
 )
-def test_output_is_always_the_nearest_center(latents: np.ndarray, levels: int, shuffle) -> None:
-    quantizer = Quantizer(Config(levels=levels))
+def test_output_is_always_the_nearest_center(latents: np.ndarray, centers: int, shuffle) -> None:
+    quantizer = Quantizer(Config(centers=centers))
     values = quantizer._centers.numpy() * 0.7 + 0.1
     shuffle.shuffle(values)
     quantizer._centers.assign(values)
@@ -30,7 +30,7 @@ def test_output_is_always_the_nearest_center(latents: np.ndarray, levels: int, s
 
 
 def test_centers_start_as_designed_and_are_sorted_on_use() -> None:
-    quantizer = Quantizer(Config(levels=5))
+    quantizer = Quantizer(Config(centers=5))
     np.testing.assert_array_equal(quantizer.centers, [-2, -1, 0, 1, 2])
     quantizer._centers.assign([3.0, -1.0, 0.5, 2.0, -4.0])
     np.testing.assert_array_equal(quantizer.centers, [-4, -1, 0.5, 2, 3])
@@ -50,7 +50,7 @@ def test_gradients_reach_every_encoder_weight_and_center(tiny: Config) -> None:
 
 
 def test_soft_gradient_is_that_of_the_soft_assignment() -> None:
-    quantizer = Quantizer(Config(levels=5))
+    quantizer = Quantizer(Config(centers=5))
     latents = tf.constant([-1.3, 0.2, 0.5, 1.9])
     with tf.GradientTape() as tape:
         tape.watch(latents)
@@ -67,7 +67,7 @@ def test_soft_gradient_is_that_of_the_soft_assignment() -> None:
 
 
 def test_centers_get_the_gradient_of_the_latents_they_stand_for() -> None:
-    quantizer = Quantizer(Config(levels=5))
+    quantizer = Quantizer(Config(centers=5))
     quantizer._centers.assign([1.0, -2.0, 0.0, 2.0, -1.0])
     with tf.GradientTape() as tape:
         output = quantizer(tf.constant([-2.2, 0.1, -0.2, 0.9]))

@@ -28,14 +28,15 @@ def model(tiny: Config) -> CompressGAN:
     return model
 
 
-def loss(model: CompressGAN, latents: np.ndarray, photo: np.ndarray) -> float:
+def loss(model: CompressGAN, latents: np.ndarray, photo: np.ndarray, level: int) -> float:
     """Returns the distortion and the weighted rate of the photo decoded from the latents, added up."""
+    told = tf.constant([level - 1])
     symbols = model.quantizer.indices(latents[np.newaxis])
-    reconstruction = model.generator(model.quantizer.dequantize(symbols))
-    distortion = losses.distortion(to_float(photo)[np.newaxis], reconstruction)
-    chosen = tf.one_hot(symbols, model.config.levels)
-    rate = code_length(chosen, model.prior(symbols), tf.constant(photo.size // 3))
-    return float(distortion + model.config.refining_rate_coeff * rate)
+    reconstruction = model.generator([model.quantizer.dequantize(symbols), told, tf.zeros(1)])
+    distortion = losses.distortion(to_float(photo)[np.newaxis], reconstruction)[0]
+    chosen = tf.one_hot(symbols, model.config.centers)
+    rate = code_length(chosen, model.prior(symbols, told), tf.constant(photo.size // 3))[0]
+    return float(distortion + model.rate_coeffs[level - 1] / model.config.distortion_coeff * rate)
 
 
 @pytest.mark.parametrize("window", [48, 6], ids=["whole", "six windows"])
@@ -44,9 +45,10 @@ def test_more_steps_leave_less_loss(monkeypatch: pytest.MonkeyPatch, window: int
     model = CompressGAN.load(shipped_checkpoint())
     photo = read_photo(ROOT / "images" / "portrait.jpg")[80:240, 60:268]
     networks = TensorFlowNetworks(model)
-    latents = Codec(networks).latents(photo)
-    found = [loss(model, latents, photo)]
-    found += [loss(model, Refiner(networks, steps)(latents, photo), photo) for steps in (1, 2, 6)]
+    level = model.config.default_level
+    latents = Codec(networks).latents(photo, level)
+    found = [loss(model, latents, photo, level)]
+    found += [loss(model, Refiner(networks, steps)(latents, photo, level), photo, level) for steps in (1, 2, 6)]
     assert found == sorted(found, reverse=True)
     assert found[-1] < 0.97 * found[0]
 
@@ -56,7 +58,7 @@ def test_latents_that_cannot_be_bettered_stay(model: CompressGAN, monkeypatch: p
     photo = make_photo(64, 64)
     networks = TensorFlowNetworks(model)
     latents = Codec(networks).latents(photo)
-    np.testing.assert_array_equal(Refiner(networks, 3)(latents, photo), latents)
+    np.testing.assert_array_equal(Refiner(networks, 3)(latents, photo, 5), latents)
 
 
 def test_the_codec_refines_as_much_as_it_is_told(model: CompressGAN) -> None:
@@ -66,7 +68,7 @@ def test_the_codec_refines_as_much_as_it_is_told(model: CompressGAN) -> None:
     plain, refined = Codec(networks, effort=0), Codec(networks, effort=4)
     latents = plain.latents(photo)
     np.testing.assert_array_equal(plain.symbols(photo), plain.quantize(latents))
-    np.testing.assert_array_equal(refined.symbols(photo), plain.quantize(Refiner(networks, 4)(latents, padded)))
+    np.testing.assert_array_equal(refined.symbols(photo), plain.quantize(Refiner(networks, 4)(latents, padded, 5)))
     assert not np.array_equal(refined.symbols(photo), plain.symbols(photo))
     np.testing.assert_array_equal(refined.decompress(plain.compress(photo)), plain.decompress(plain.compress(photo)))
 
@@ -77,15 +79,15 @@ def test_models_with_instance_norm_are_left_alone(tiny: Config) -> None:
     np.testing.assert_array_equal(codec.symbols(photo), codec.quantize(codec.latents(photo)))
 
 
-def test_the_weight_of_the_rate_is_the_checkpoints(model: CompressGAN, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_level_has_its_own_weight_of_the_rate(model: CompressGAN, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.rate_coeffs.assign(12 * np.arange(1, 9))
     networks, seen = TensorFlowNetworks(model), []
-    networks.config = model.config.replace(refining_rate_coeff=0.7)
     loss_and_gradient = networks.loss_and_gradient
 
-    def watching(latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
-        seen.append(rate_weight)
-        return loss_and_gradient(latents, photo, rate_weight)
+    def watching(latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float) -> tuple[float, np.ndarray]:
+        seen.append((level, rate_weight))
+        return loss_and_gradient(latents, photo, level, rate_weight)
 
     monkeypatch.setattr(networks, "loss_and_gradient", watching)
-    Codec(networks, effort=2).compress(make_photo(40, 40))
-    assert seen == [0.7, 0.7]
+    Codec(networks, effort=2).compress(make_photo(40, 40), level=3)
+    assert seen == [(3, 3.0), (3, 3.0)]

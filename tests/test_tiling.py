@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -13,10 +15,10 @@ from compressgan.networks.generator import build_generator, generator_halo
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
 from config import PAPER, TINY
-from conftest import make_photo
+from conftest import encode, generate, make_photo
 
 
-def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) -> int:
+def reach(network: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...], block: tuple[int, int]) -> int:
     """Returns how many latent positions away an input still changes the middle output, measured by its gradient."""
     x = tf.random.normal((1, *shape))
     source, target = block
@@ -47,9 +49,9 @@ def reach(network: keras.Model, shape: tuple[int, ...], block: tuple[int, int]) 
 def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
     keras.utils.set_random_seed(0)
     encoder, generator = build_encoder(config), build_generator(config)
-    found = reach(encoder, (25 * 16, 25 * 16, 3), (16, 1))
+    found = reach(lambda x: encode(encoder, x), (25 * 16, 25 * 16, 3), (16, 1))
     assert found <= encoder_halo(config) <= found + 1
-    found = reach(generator, (25, 25, config.latent_channels), (1, 16))
+    found = reach(lambda x: generate(generator, x), (25, 25, config.latent_channels), (1, 16))
     assert found <= generator_halo(config) <= found + 1
 
 

@@ -27,7 +27,12 @@ from conftest import make_trainer
 def weights(trainer: Trainer) -> list[np.ndarray]:
     trained = trainer.train_step
     networks = (trained.model, trained.ema, trained.discriminator)
-    optimizers = (trained.optimizer, trained.prior_optimizer, trained.discriminator_optimizer)
+    optimizers = (
+        trained.optimizer,
+        trained.realism_optimizer,
+        trained.prior_optimizer,
+        trained.discriminator_optimizer,
+    )
     variables = [v for part in networks for v in part.weights] + [v for o in optimizers for v in o.variables]
     return [v.numpy() for v in variables]
 
@@ -37,9 +42,12 @@ def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
-    """Eight steps across both stages equal three plus five, bit for bit: networks, EMA and optimizers."""
-    config = tiny.replace(steps=8, adversarial_from=5, save_every=3, validate_every=100)
+@pytest.mark.parametrize("saves", [1, 2], ids=["in the first stage", "in the second stage"])
+def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str], saves: int) -> None:
+    """Eight steps across both stages equal three plus five, or six plus two, bit for bit: networks and optimizers."""
+    config = tiny.replace(
+        steps=8, adversarial_from=5, discriminator_head_start=1, save_every=3, validate_every=100, batch_size=8
+    )
     whole = make_trainer(config, tmp_path / "whole")
     whole.fit(paths, [])
 
@@ -47,19 +55,21 @@ def test_resuming_changes_nothing(tmp_path: Path, tiny: Config, paths: list[str]
         pass
 
     first = make_trainer(config, tmp_path / "parts")
-    save = first.save
+    save, saved = first.save, []
 
     def save_and_stop() -> None:
         save()
-        raise Stopped
+        saved.append(int(first.step))
+        if len(saved) == saves:
+            raise Stopped
 
     first.save = save_and_stop
     with pytest.raises(Stopped):
         first.fit(paths, [])
     second = make_trainer(config, tmp_path / "parts")
-    assert int(second.step) == 3
+    assert int(second.step) == 3 * saves
     second.fit(paths, [])
-    assert_equal(weights(whole), weights(second))
+    assert_equal(weights(second), weights(whole))
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -70,12 +80,30 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config
 
 
 def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: Path, tiny: Config) -> None:
-    config = tiny.replace(rate_coeff=0.5, rate_target=0.05)
+    config = tiny.replace(rate_coeff=0.5)
     first = make_trainer(config, tmp_path)
-    first.train_step.rate_coeff.assign(0.75)
+    reached = np.linspace(0.1, 0.8, 8).astype(np.float32)
+    first.model.rate_coeffs.assign(reached)
     first.save()
-    assert float(make_trainer(config, tmp_path).train_step.rate_coeff) == 0.75
-    assert float(make_trainer(config.replace(rate_coeff=2.0), tmp_path).train_step.rate_coeff) == 2.0
+    np.testing.assert_array_equal(make_trainer(config, tmp_path).model.rate_coeffs, reached)
+    np.testing.assert_array_equal(make_trainer(config.replace(rate_coeff=2.0), tmp_path).model.rate_coeffs, [2.0] * 8)
+
+
+def test_the_second_stage_cannot_be_undone(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    config = tiny.replace(steps=6, adversarial_from=4, save_every=3, validate_every=100)
+    make_trainer(config, tmp_path).fit(paths, [])
+    for name, value in (("adversarial_from", 3), ("adversarial_from", 10), ("rate_coeff", 2.0)):
+        with pytest.raises(CompressGANError, match=f"in the second stage of training, {name} cannot change"):
+            make_trainer(config.replace(steps=20, **{name: value}), tmp_path)
+    with pytest.raises(CompressGANError, match="an even number of photos"):
+        make_trainer(config.replace(batch_size=3), tmp_path / "odd")
+
+
+def test_weights_without_a_rate_start_anew(tmp_path: Path, one_rate: Config) -> None:
+    make_trainer(one_rate, tmp_path / "first").save()
+    config = one_rate.replace(rate_coeff=0.5, rate_target=0.05)
+    second = Trainer(config, tmp_path / "second", tmp_path / "log", init_from=tmp_path / "first")
+    np.testing.assert_array_equal(second.model.rate_coeffs, [0.5])
 
 
 def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_path: Path, tiny: Config) -> None:
@@ -89,7 +117,7 @@ def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_pa
 def test_settings_changed_on_going_on_survive_a_kill(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tiny.replace(steps=2, rate_coeff=0.5, rate_target=0.05)
+    config = tiny.replace(steps=2, rate_coeff=0.5)
     first = make_trainer(config, tmp_path)
     first.best_score.assign(0.5)
     first.fit(paths, [])
@@ -106,7 +134,7 @@ def test_settings_changed_on_going_on_survive_a_kill(
     with pytest.raises(Killed):
         second.fit(paths, [])
     third = make_trainer(changed, tmp_path)
-    assert (int(third.step), float(third.train_step.rate_coeff), float(third.best_score)) == (2, 2.0, np.inf)
+    assert (int(third.step), float(third.model.rate_coeffs[7]), float(third.best_score)) == (2, 2.0, np.inf)
 
 
 def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -170,7 +198,7 @@ def test_validation_logs_and_checkpoint_serves_inference(tmp_path: Path, tiny: C
     assert {f"loss/{name}" for name in terms} <= tags
     assert {f"validation/{name}" for name in ("psnr", "ms_ssim", "bpp", "score", "best")} <= tags
     assert {"latents", "symbols", "symbols/entropy_bits", "centers/0", "gradient_norm/generator", "config"} <= tags
-    assert "original_and_reconstruction/0" in tags
+    assert "original_and_reconstructions/0" in tags
     assert {"scalars", "images", "histograms", "text", "hparams"} <= kinds
     assert read_config(tmp_path)[0] == config
     photo = np.zeros((30, 40, 3), np.uint8)
@@ -185,8 +213,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     trainer = make_trainer(config, tmp_path)
     train_step = TrainStep.__call__
 
-    def poisoned(self: TrainStep, photos: tf.Tensor, step: int) -> dict[str, tf.Tensor]:
-        return train_step(self, photos * (float("nan") if step == 3 else 1.0), step)
+    def poisoned(self: TrainStep, batch: tuple[tf.Tensor, tf.Tensor], step: int) -> dict[str, tf.Tensor]:
+        photos, level = batch
+        return train_step(self, (photos * (float("nan") if step == 3 else 1.0), level), step)
 
     monkeypatch.setattr(TrainStep, "__call__", poisoned)
     with pytest.raises(CompressGANError, match=r"step 4: \w+ is nan"):
@@ -235,8 +264,8 @@ def test_a_damaged_training_state_is_not_overwritten(tmp_path: Path, tiny: Confi
             make_trainer(tiny, tmp_path)
 
 
-def test_a_learning_rate_that_rises_again_is_said(tiny: Config, caplog: pytest.LogCaptureFixture) -> None:
-    finished = tiny.replace(steps=1000)
+def test_a_learning_rate_that_rises_again_is_said(one_rate: Config, caplog: pytest.LogCaptureFixture) -> None:
+    finished = one_rate.replace(steps=1000)
     warn_of_rising_learning_rate(finished, finished, 1000)
     warn_of_rising_learning_rate(finished.replace(steps=900), finished, 800)
     assert caplog.text == ""

@@ -48,7 +48,7 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     assert f"all {step + 2} steps are done" in result.stdout
     assert_one_error_line(run_cli("train.py", *arguments, "--steps", "2"), "steps are already done", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--epochs", "0"), "--epochs must be at least 1", code=2)
-    assert_one_error_line(run_cli("train.py", *arguments, "--set", "levels=7"), "levels cannot change", code=2)
+    assert_one_error_line(run_cli("train.py", *arguments, "--set", "centers=7"), "centers cannot change", code=2)
     result = run_cli("train.py", *arguments, "--set", "optimizer=muon")
     assert_one_error_line(result, "optimizer cannot change", code=2)
     assert_one_error_line(run_cli("train.py", *arguments, "--preset", "paper"), "settings differ", code=2)

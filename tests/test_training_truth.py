@@ -15,7 +15,8 @@ from compressgan.images.pixels import to_float
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
 from compressgan.training.data import validation_photos
-from compressgan.training.train_step import TrainStep, learning_rate_factor
+from compressgan.training.schedules import learning_rate
+from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer
 from conftest import make_trainer
 
@@ -29,7 +30,7 @@ def trained_once(config: Config, folder: Path, paths: list[str], test_paths: lis
     class Recording(TrainStep):
         def __call__(self, photos: tf.Tensor, step: int) -> dict[str, tf.Tensor]:
             result = super().__call__(photos, step)
-            terms.append({name: float(value) for name, value in result.items()})
+            terms.append({name: value.numpy() for name, value in result.items()})
             return result
 
     train_step.__class__ = Recording
@@ -52,15 +53,17 @@ def test_validation_measures_the_averaged_weights(tmp_path: Path, tiny: Config, 
     by_model = {}
     for name in ("ema", "model"):
         codec = Codec(TensorFlowNetworks(getattr(trainer, name)), effort=0)
-        pairs = [(photo, codec.decompress(codec.compress(photo))) for photo in photos]
-        by_model[name] = {
-            "psnr": np.mean([psnr(*pair) for pair in pairs]),
-            "score": 3.0 * np.mean([np.mean((to_float(x) - to_float(y)) ** 2) for x, y in pairs]),
-        }
+        figures, errors = {}, []
+        for level in range(1, 9):
+            files = [codec.compress(photo, level) for photo in photos]
+            pairs = [(photo, codec.decompress(file, 0.0)) for photo, file in zip(photos, files, strict=True)]
+            figures[f"level{level}/psnr"] = np.mean([psnr(*pair) for pair in pairs])
+            errors += [np.mean((to_float(x) - to_float(y)) ** 2) for x, y in pairs]
+        by_model[name] = {**figures, "psnr": figures["level5/psnr"], "score": 3.0 * np.mean(errors)}
     written = scalars(tmp_path / "log")
-    for name in ("psnr", "score"):
-        assert written[f"validation/{name}"] == {6: pytest.approx(by_model["ema"][name], rel=1e-5)}
-        assert by_model["model"][name] != pytest.approx(by_model["ema"][name], rel=1e-4)
+    for name, value in by_model["ema"].items():
+        assert written[f"validation/{name}"] == {6: pytest.approx(value, rel=1e-5)}
+        assert by_model["model"][name] != pytest.approx(value, rel=1e-4)
     assert float(trainer.best_score) == pytest.approx(by_model["ema"]["score"], rel=1e-5)
 
 
@@ -77,19 +80,39 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
 
 def test_tensorboard_shows_what_was_trained(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     config = tiny.replace(
-        steps=6, adversarial_from=3, log_every=2, warmup_steps=2, validate_every=3, rate_coeff=0.5, rate_target=0.05
+        steps=6,
+        batch_size=8,
+        adversarial_from=3,
+        discriminator_head_start=0,
+        log_every=2,
+        warmup_steps=2,
+        validate_every=3,
+        rate_coeff=0.5,
     )
     trainer, terms = trained_once(config, tmp_path, paths, paths)
     written = scalars(tmp_path / "log")
     for name in terms[-1]:
-        values = written[name if "/" in name else f"loss/{name}"]
-        expected = {step: terms[step - 1].get(name) for step in (2, 4, 6) if name in terms[step - 1]}
-        assert values == pytest.approx(expected, rel=1e-6), name
+        if not terms[-1][name].ndim:
+            values = written[name if "/" in name else f"loss/{name}"]
+            expected = {step: terms[step - 1].get(name) for step in (2, 4, 6) if name in terms[step - 1]}
+            assert values == pytest.approx(expected, rel=1e-6), name
     assert terms[2]["adversarial"] == 0 < terms[3]["adversarial"]
-    rates = {step: config.learning_rate * learning_rate_factor(config, step - 1) for step in (2, 4, 6)}
+    for level in range(8):
+        rates, targets, coeffs, psnrs = ({} for _ in range(4))
+        for step in (2, 4, 6):  # each value is the mean since the last one, over photos at realism 0
+            both = terms[step - 2 : step]
+            count, rate, error = (
+                sum(own[f"levels/{name}"][level] for own in both) for name in ("photos", "rate", "distortion")
+            )
+            targets[step], coeffs[step] = config.rate_targets[level], both[-1]["levels/rate_coeff"][level]
+            if count:
+                rates[step], psnrs[step] = rate / count, 10 * np.log10(4 * count / error)
+        for name, expected in (("rate", rates), ("rate_target", targets), ("rate_coeff", coeffs), ("psnr", psnrs)):
+            assert written[f"level{level + 1}/{name}"] == pytest.approx(expected, rel=1e-5), (level, name)
+    rates = {step: learning_rate(config, step - 1) for step in (2, 4, 6)}
     assert written["learning_rate"] == pytest.approx(rates, rel=1e-6)
     assert set(written["images_per_second"]) == {2, 4, 6}
-    centers = [written[f"centers/{i}"][6] for i in range(config.levels)]
+    centers = [written[f"centers/{i}"][6] for i in range(config.centers)]
     np.testing.assert_allclose(centers, trainer.ema.quantizer.centers, rtol=1e-6)
     codec = Codec(TensorFlowNetworks(trainer.ema), effort=0)
     photos = validation_photos(paths, config)
@@ -104,8 +127,9 @@ def test_tensorboard_shows_what_was_trained(tmp_path: Path, tiny: Config, paths:
     for file in (tmp_path / "log").iterdir():
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
-                if value.tag.startswith("original_and_reconstruction/") and event.step == 6:
+                if value.tag.startswith("original_and_reconstructions/") and event.step == 6:
                     pictures[value.tag[-1]] = tf.io.decode_png(tf.make_ndarray(value.tensor)[2]).numpy()
     for i, photo in enumerate(photos):
-        both = np.concatenate([photo, codec.decompress(codec.compress(photo))], axis=1)
-        np.testing.assert_array_equal(pictures[str(i)], both)
+        data = codec.compress(photo)
+        row = np.concatenate([photo, *(codec.decompress(data, realism) for realism in (0.0, 0.5, 1.0))], axis=1)
+        np.testing.assert_array_equal(pictures[str(i)], row)

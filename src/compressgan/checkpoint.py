@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from compressgan.config import ARCHITECTURE, EARLIER_VALUES, Config
+from compressgan.config import ARCHITECTURE, Config
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.images.files import replacing_h5, write_json
 from compressgan.version import __version__
@@ -75,10 +75,9 @@ class StoredModel:
         with self._damage():
             self._file = h5py.File(io.BytesIO(self._path.read_bytes()), "r")
             description = self._file.attrs.get(DESCRIPTION)
-        # In checkpoints of version 0.1, the settings are in `config.json` alone.
-        self.config, self.fingerprint = (
-            read_config(directory) if description is None else _parsed(self._path, description)
-        )
+        if description is None:
+            raise CompressGANError(f"{self._path}: has no settings, so another version or program made it")
+        self.config, self.fingerprint = _parsed(self._path, description)
 
     def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
         """Returns the weights by name, float16 or float32 as stored.
@@ -132,9 +131,7 @@ def fingerprint(config: Config, weights: Mapping[str, np.ndarray]) -> bytes:
     """Returns the first 4 bytes of a SHA-256 of the architecture and the weights as stored."""
     digest = hashlib.sha256()
     settings = config.to_json()
-    # Settings with their earlier values are left out, to keep the fingerprints of older models unchanged.
-    named = {name: settings[name] for name in ARCHITECTURE if settings[name] != EARLIER_VALUES.get(name)}
-    digest.update(json.dumps(named).encode())
+    digest.update(json.dumps({name: settings[name] for name in ARCHITECTURE}).encode())
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].shape}".encode())
         digest.update(np.ascontiguousarray(weights[name], weights[name].dtype.newbyteorder("<")).tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from compressgan.checkpoint import shipped_checkpoint
 from compressgan.coding import arithmetic_coder
 from compressgan.coding.bitstream import Bitstream, BitstreamError, assert_size_fits
+from compressgan.coding.context_model import Prior
 from compressgan.config import DEFAULT_EFFORT
 from compressgan.errors import CompressGANError
 from compressgan.geometry import STRIDE, latent_size
@@ -20,6 +22,7 @@ from compressgan.images.reading import as_photo
 from compressgan.images.tiling import run_in_tiles
 from compressgan.refining import Refiner
 from compressgan.runtime import Networks, load_networks
+from compressgan.targeting import fit
 
 DEFAULT_MEMORY = 2**30
 MIN_TILE = 8  # latent positions per side; smaller tiles would be nearly all halo
@@ -41,9 +44,12 @@ class Codec:
         self._config = networks.config
         self._refiner = Refiner(networks, effort) if effort > 0 and self._config.norm != "instance" else None
         self._positions = memory // networks.bytes_per_position
-        self._centers = networks.centers
+        self.centers = networks.centers
+        self._priors: dict[int, Prior] = {}
         self.levels = self._config.levels
-        self.prior = networks.prior
+        self.default_level = self._config.default_level
+        self.realism = self._config.realism
+        self.default_realism = self._config.default_realism
         self.fingerprint = networks.fingerprint
 
     @classmethod
@@ -69,66 +75,115 @@ class Codec:
         """
         channels = self._config.latent_channels
         rows, columns = latent_size(height, width)
-        payload = math.ceil(rows * columns * channels * math.log2(self.levels) / 8) + 1  # the coder may need one more
-        container = len(Bitstream(height, width, channels, self.fingerprint, "block", b"").to_bytes())
+        payload = (
+            math.ceil(rows * columns * channels * math.log2(len(self.centers)) / 8) + 1
+        )  # the coder may need one more
+        container = len(Bitstream(height, width, channels, 1, self.fingerprint, "block", b"").to_bytes())
         return 8 * (payload + container) / (height * width)
 
-    def compress(self, image: np.ndarray | Image.Image, coder: str = "context") -> bytes:
+    def compress(
+        self,
+        image: np.ndarray | Image.Image,
+        level: int | None = None,
+        *,
+        size: int | None = None,
+        bpp: float | None = None,
+        coder: str = "context",
+    ) -> bytes:
         """Compresses an image of any size into the bytes of a `.bin` file.
 
         Args:
             image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` accepts, such as Pillow images.
+            level: from 1, the smallest files, to `levels`; by default `default_level`.
+            size: instead of a level, the most bytes that the file may have.
+            bpp: instead of a level, the most bits per pixel.
             coder: one of `arithmetic_coder.CODERS`.
+
+        Returns:
+            The file. For a size, it has at least 95% of that where the model can; if even the smallest file is larger,
+            it is that one. Compare its length with the size. Without refinement, only the level is chosen. It takes up
+            to twenty times as long as a level.
 
         Raises:
             CompressGANError: the image is not of this kind, or has more pixels than the format or the memory allows.
+            ValueError: the model has no such level, or more than one of level, size and bpp is given.
         """
+        if sum(given is not None for given in (level, size, bpp)) > 1:
+            raise ValueError("give only one of level, size and bpp")
         photo = as_photo(image)
-        return self.to_bytes(self.symbols(photo), *photo.shape[:2], coder)
+        height, width = photo.shape[:2]
+        most = math.floor(bpp * height * width / 8) if bpp is not None else size
 
-    def decompress(self, data: bytes) -> np.ndarray:
+        if most is None:
+            return self.to_bytes(self.symbols(photo, level), height, width, level, coder=coder)
+        padded = _padded(photo)
+        latents = functools.cache(lambda level: self._encode(padded, level))
+
+        def encode(level: int, rate_factor: float) -> bytes:
+            symbols = self._refined(latents(level), padded, level, rate_factor)
+            return self.to_bytes(symbols, height, width, level, coder=coder)
+
+        return fit(encode, self.levels, max(1, most))
+
+    def decompress(self, data: bytes, realism: float | None = None) -> np.ndarray:
         """Reconstructs the photo (H, W, 3) uint8 RGB from the bytes of a `.bin` file.
+
+        Args:
+            data: the file's bytes.
+            realism: from 0, nearest to the photo, to 1, most like a photograph; by default `default_realism`.
 
         Raises:
             BitstreamError: the data is not a complete, unaltered `.bin` file of this model.
+            ValueError: the realism is not in [0, 1].
         """
-        return self.reconstruct(*self.from_bytes(data))
+        return self.reconstruct(*self.from_bytes(data), realism)
 
-    def latents(self, photo: np.ndarray) -> np.ndarray:
+    def latents(self, photo: np.ndarray, level: int | None = None) -> np.ndarray:
         """Returns the encoder's latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) float32.
 
+        Args:
+            photo: the photo.
+            level: as for `compress`.
+
         Raises:
             CompressGANError: the photo has more pixels than the format or the memory allows.
+            ValueError: the model has no such level.
         """
-        return self._encode(_padded(photo))
+        return self._encode(_padded(photo), self._known(level))
 
-    def symbols(self, photo: np.ndarray) -> np.ndarray:
+    def symbols(self, photo: np.ndarray, level: int | None = None) -> np.ndarray:
         """Returns the refined, quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32.
 
+        Args:
+            photo: the photo.
+            level: as for `compress`.
+
         Raises:
             CompressGANError: the photo has more pixels than the format or the memory allows.
+            ValueError: the model has no such level.
         """
-        padded = _padded(photo)
-        latents = self._encode(padded)
-        if self._refiner:
-            latents = self._refiner(latents, padded)
-        return self.quantize(latents)
+        level, padded = self._known(level), _padded(photo)
+        return self._refined(self._encode(padded, level), padded, level)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
         """Returns the symbol of each latent, int32: the index of the nearest center."""
-        return np.argmin(np.square(latents[..., np.newaxis] - self._centers), axis=-1).astype(np.int32)
+        return np.argmin(np.square(latents[..., np.newaxis] - self.centers), axis=-1).astype(np.int32)
 
-    def to_bytes(self, symbols: np.ndarray, height: int, width: int, coder: str = "context") -> bytes:
-        """Returns the `.bin` file of the symbols of a photo of height x width pixels.
+    def to_bytes(
+        self, symbols: np.ndarray, height: int, width: int, level: int | None = None, *, coder: str = "context"
+    ) -> bytes:
+        """Returns the `.bin` file of the symbols of a photo of height x width pixels at a level.
 
         Raises:
             BitstreamError: the format cannot hold this size.
+            ValueError: the model has no such level.
         """
-        coder, payload = arithmetic_coder.encode(symbols, self.levels, self.prior, coder)
-        return Bitstream(height, width, symbols.shape[-1], self.fingerprint, coder, payload).to_bytes()
+        level = self._known(level)
+        coder, payload = arithmetic_coder.encode(symbols, len(self.centers), self.prior(level), coder)
+        return Bitstream(height, width, symbols.shape[-1], level, self.fingerprint, coder, payload).to_bytes()
 
-    def from_bytes(self, data: bytes) -> tuple[np.ndarray, int, int]:
-        """Decodes a photo's symbols, height and width: the inverse of `to_bytes`.
+    def from_bytes(self, data: bytes) -> tuple[np.ndarray, int, int, int]:
+        """Decodes a photo's symbols, height, width and level: the inverse of `to_bytes`.
 
         Raises:
             BitstreamError: as for `decompress`.
@@ -141,24 +196,70 @@ class Codec:
             )
         if stream.channels != self._config.latent_channels:
             raise BitstreamError("altered: the number of latent channels differs from the model's")
+        if not 1 <= stream.level <= self.levels:
+            raise BitstreamError(f"altered: level {stream.level}, but the model has {self.levels}")
         shape = (*latent_size(stream.height, stream.width), stream.channels)
         try:
-            symbols = arithmetic_coder.decode(stream.payload, shape, self.levels, self.prior, stream.coder)
+            prior = self.prior(stream.level)
+            symbols = arithmetic_coder.decode(stream.payload, shape, len(self.centers), prior, stream.coder)
         except ValueError as error:
             raise BitstreamError(f"altered: {error}") from None
-        return symbols, stream.height, stream.width
+        return symbols, stream.height, stream.width, stream.level
 
-    def reconstruct(self, symbols: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Returns the photo (height, width, 3) uint8 that the generator reconstructs from its symbols."""
+    def prior(self, level: int | None = None) -> Prior:
+        """Returns the entropy coder's prior for a level.
+
+        Raises:
+            ValueError: the model has no such level.
+        """
+        level = self._known(level)
+        if level not in self._priors:
+            self._priors[level] = self._networks.prior(level)
+        return self._priors[level]
+
+    def reconstruct(
+        self, symbols: np.ndarray, height: int, width: int, level: int, realism: float | None = None
+    ) -> np.ndarray:
+        """Returns the photo (height, width, 3) uint8 that the generator reconstructs from its symbols.
+
+        Args:
+            symbols, height, width, level: as `from_bytes` returns them.
+            realism: as for `decompress`.
+
+        Raises:
+            ValueError: the realism is not in [0, 1], or the model has no such level.
+        """
+        level = self._known(level)
+        amount = self.default_realism if realism is None else realism
+        if not 0 <= amount <= 1:
+            raise ValueError(f"realism must be in [0, 1], not {amount}")
 
         def generator(symbols: np.ndarray) -> np.ndarray:
-            return to_uint8(self._networks.generate(self._centers[symbols]))
+            return to_uint8(self._networks.generate(self.centers[symbols], level, amount))
 
         return self._run(generator, symbols, (1, STRIDE), self._networks.generator_halo)[:height, :width]
 
-    def _encode(self, padded: np.ndarray) -> np.ndarray:
+    def _refined(self, latents: np.ndarray, padded: np.ndarray, level: int, rate_factor: float = 1.0) -> np.ndarray:
+        """Returns the symbols of the refined latents."""
+        if self._refiner:
+            latents = self._refiner(latents, padded, level, rate_factor)
+        return self.quantize(latents)
+
+    def _known(self, level: int | None) -> int:
+        """Returns the level, or the default one for None.
+
+        Raises:
+            ValueError: the model has no such level.
+        """
+        if level is None:
+            return self.default_level
+        if not 1 <= level <= self.levels:
+            raise ValueError(f"level must be in 1 .. {self.levels}, not {level}")
+        return level
+
+    def _encode(self, padded: np.ndarray, level: int) -> np.ndarray:
         def encoder(pixels: np.ndarray) -> np.ndarray:
-            return self._networks.encode(to_float(pixels))
+            return self._networks.encode(to_float(pixels), level)
 
         return self._run(encoder, padded, (STRIDE, 1), self._networks.encoder_halo)
 

@@ -35,12 +35,22 @@ class Config(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    # Levels and realism
+    levels: Annotated[int, Field(ge=1, le=64)] = 8
+    """Number of rates that the model can compress to; level 1 makes the smallest files."""
+    default_level: Positive = 5
+    """Level used if the user does not choose one; at most `levels`."""
+    realism: bool = True
+    """Whether the generator can be told how much realism to paint, which it learns in a second stage of training."""
+    default_realism: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """With `realism`, the one used if the user does not choose one."""
+
     # Latents
     latent_channels: Annotated[int, Field(ge=1, le=255)] = 16
     """C, channels of the bottleneck."""
-    levels: Annotated[int, Field(ge=2, le=32)] = 5
+    centers: Annotated[int, Field(ge=2, le=32)] = 9
     """L, number of quantization centers."""
-    latent_bound: Weight = 2.5
+    latent_bound: Weight = 4.5
     """Latents are bound * tanh(.), so every center is used; 0: unbounded, as in the paper."""
     prior_width: Annotated[int, Field(ge=1, le=64)] = 16
     """Hidden units per latent channel of the entropy coder's trained prior."""
@@ -82,27 +92,35 @@ class Config(BaseModel):
     # Discriminators
     discriminator_scales: Positive = 2
     """Number of discriminators, each with its own weights; they see the photo at 1, 1/2, 1/4, ... of its size."""
-    discriminator_widths: Widths = (32, 64, 128, 256)
+    discriminator_widths: Widths = (48, 96, 192, 256)
     """Channels of the 4x4 stride-2 layers."""
+    discriminator_norm: Literal["none", "instance"] = "none"
+    """Norm of the discriminators' inner layers; instance norm removes each photo's contrast."""
+    discriminator_sees_latents: bool = True
+    """Whether the discriminators are given the latents, too (HiFiC, arXiv 2006.09965)."""
 
     # Losses (section 3)
     use_vanilla_GAN: bool = False  # noqa: N815
     """Use the non-saturating cross-entropy on logits instead of LSGAN."""
-    adversarial_coeff: Weight = 0.02
+    adversarial_coeff: Weight = 0.2
     """Weight of the adversarial term."""
     distortion_coeff: Weight = 12.0
     """Weight of the MSE on [-1, 1]."""
     rate_coeff: Weight = 0.05
-    """Weight of the latents' code length in bits per pixel: the paper's beta, which the paper sets to 0."""
-    refining_rate_coeff: Weight = 0.1
-    """Weight of a bit per pixel against the MSE on [-1, 1] when latents are refined; 0.1 about keeps the rate."""
-    rate_target: Weight = 0.062
-    """Target rate in bits per pixel, to which the rate weight slowly adapts; 0: the weight is fixed."""
-    perceptual_coeff: Weight = 0.2
+    """Weight of the latents' code length in bits per pixel at the start, at every level: the paper's beta, 0 there."""
+    rate_target: Weight = 0.020
+    """Target rate of level 1 in bits per pixel, to which its rate weight slowly adapts; 0: all weights are fixed."""
+    highest_rate_target: Weight = 0.130
+    """Target rate of the highest level; those between are spaced evenly in their logarithm."""
+    realism_distortion_coeff: Weight = 6.0
+    """With `realism`, weight of the MSE in place of `distortion_coeff` for photos painted at realism 1."""
+    perceptual_coeff: Weight = 0.25
     """Weight of the VGG19 feature distance; 0: VGG19 is not loaded."""
+    perceptual_kind: Literal["normalized", "block2_pool"] = "normalized"
+    """normalized: of feature vectors of length 1 in two layers, as LPIPS; block2_pool: of plain features, one layer."""
     perceptual_crop: Annotated[int, Field(ge=STRIDE)] = 128
     """Pixels per side of the random window of each crop that goes through VGG19, the slowest part."""
-    feature_matching_coeff: Weight = 0.2
+    feature_matching_coeff: Weight = 0.1
     """Weight of the L1 distance between the discriminators' features of x and of G(x)."""
     pattern_coeff: Weight = 100.0
     """Weight of the error that neighbouring blocks have in common."""
@@ -110,12 +128,13 @@ class Config(BaseModel):
     """"imagenet", which Keras downloads, or the name of the file given to --perceptual."""
 
     # Training
-    steps: Positive = 60_000
+    steps: Positive = 150_000
     """Number of optimizer steps."""
-    perceptual_from: Step = 0
-    """Step at which the VGG19 term starts."""
-    adversarial_from: Step = 40_000
-    """Step at which the adversarial, feature matching and pattern terms start."""
+    adversarial_from: Step = 100_000
+    """Step at which the adversarial, feature matching and pattern terms start. With `realism`, it is where the second
+    stage starts: only the generator is trained from there on, half of each batch at realism 1, half at 0."""
+    discriminator_head_start: Step = 150
+    """With `realism`, steps of the second stage in which the discriminators are trained alone."""
     crop_size: Annotated[int, Field(ge=STRIDE, multiple_of=STRIDE)] = 256
     """Pixels per side of the random training crops."""
     batch_size: Positive = 8
@@ -124,9 +143,11 @@ class Config(BaseModel):
     """Optimizer of the encoder, the centers and the generator; the prior and the discriminators use Adam."""
     learning_rate: Weight = 1e-3
     """Learning rate of the encoder, the centers and the generator."""
+    realism_learning_rate: Weight = 5e-4
+    """With `realism`, the generator's in the second stage, where all learning rates rise and fall once more."""
     prior_learning_rate: Weight = 2e-3
     """Learning rate of the entropy coder's prior."""
-    discriminator_learning_rate: Weight = 2e-4
+    discriminator_learning_rate: Weight = 8e-4
     """Learning rate of the discriminators."""
     final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Share of the learning rates that remains at the end of their cosine schedule; 1: constant rates."""
@@ -165,9 +186,21 @@ class Config(BaseModel):
                 )
         if self.finish_width and self.stem_block % 2:
             raise ValueError(f"finish_width needs an even stem_block, not {self.stem_block}")
+        if self.padding == "reflection" and self.stem_kernel % 2 == 0:
+            raise ValueError(f"padding by reflection needs an odd stem_kernel, not {self.stem_kernel}")
         if self.rate_target and not self.rate_coeff:
             raise ValueError("rate_target needs a rate_coeff above 0 to start from")
+        if self.levels > 1 and self.rate_target > self.highest_rate_target:
+            raise ValueError("rate_target is the lowest level's, so it cannot be above highest_rate_target")
+        if self.default_level > self.levels:
+            raise ValueError(f"default_level cannot be above the number of levels, {self.levels}")
         return self
+
+    @property
+    def rate_targets(self) -> tuple[float, ...]:
+        """The target rate of each level in bits per pixel, from level 1 on; 0: none."""
+        ratio = self.highest_rate_target / self.rate_target if self.rate_target else 1.0
+        return tuple(self.rate_target * ratio ** (i / max(1, self.levels - 1)) for i in range(self.levels))
 
     def replace(self, /, **changes: Any) -> Config:
         """Returns a copy with some settings changed.
@@ -194,7 +227,6 @@ class Config(BaseModel):
         Raises:
             ValueError: a setting is missing, unknown or out of range; the message is one line.
         """
-        values = {**EARLIER_VALUES, **values}
         missing = sorted(set(ARCHITECTURE) - set(values))
         if missing:
             raise ValueError(f"missing setting: {', '.join(missing)}")
@@ -218,19 +250,12 @@ class Config(BaseModel):
         return self.replace(**changes)
 
 
-# Values of settings that older checkpoints lack. They match the code's behaviour before the setting existed.
-EARLIER_VALUES = {
-    "optimizer": "adam",
-    "block_norm": "none",
-    "block_scale": 1.0,
-    "pattern_coeff": 0.0,
-    "padding": "zeros",
-}
-
-# Settings that shape the networks or the meaning of the latents. They are fixed once a checkpoint exists.
+# Settings that shape the networks or the meaning of the latents. The fingerprint depends on them.
 ARCHITECTURE = (
-    "latent_channels",
     "levels",
+    "realism",
+    "latent_channels",
+    "centers",
     "latent_bound",
     "prior_width",
     "norm",
@@ -245,8 +270,17 @@ ARCHITECTURE = (
     "block_norm",
     "block_scale",
     "padding",
+)
+
+# Settings that cannot change while a model is trained: those, and what shapes the training state. The states of two
+# optimizers have the same shapes, but different meanings.
+FIXED = (
+    *ARCHITECTURE,
+    "optimizer",
     "discriminator_scales",
     "discriminator_widths",
+    "discriminator_norm",
+    "discriminator_sees_latents",
 )
 
 

@@ -25,6 +25,8 @@ WINDOW, HALO = 48, 4  # side of a window that is refined at once, and margin tha
 class Refiner:
     """Moves latents to lower the distortion and the rate of the photo decoded from them.
 
+    A model that was trained without a rate term is refined for the distortion alone.
+
     Args:
         networks: a model's networks, without instance norm, whose statistics would differ in a window.
         steps: number of gradient steps, 1 or more. The step lengths depend on it.
@@ -33,27 +35,30 @@ class Refiner:
     def __init__(self, networks: Networks, steps: int) -> None:
         self._networks = networks
         self._steps = steps
-        self._rate_weight = networks.config.refining_rate_coeff
 
-    def __call__(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
-        """Returns refined latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8.
+    def __call__(self, latents: np.ndarray, photo: np.ndarray, level: int, rate_factor: float = 1.0) -> np.ndarray:
+        """Returns refined latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8 at a level.
+
+        A `rate_factor` above 1 makes the file smaller than usual at this level, one below 1 larger.
 
         Large photos are refined in windows of a fixed size, so the file does not depend on the memory available. The
         generator looks further than `HALO`, so the loss near a window's border differs slightly from the whole photo's.
         """
 
+        rate_weight = rate_factor * self._networks.rate_weight(level)
+
         def refined(positions: np.ndarray) -> np.ndarray:
             (top, left), (bottom, right) = positions[0, 0], positions[-1, -1] + 1
             pixels = photo[top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
-            return self._refine(latents[top:bottom, left:right], to_float(pixels))
+            return self._refine(latents[top:bottom, left:right], to_float(pixels), level, rate_weight)
 
         positions = np.moveaxis(np.indices(latents.shape[:2]), 0, -1)
         return run_in_tiles(refined, positions, (1, 1), HALO, WINDOW)
 
-    def _refine(self, latents: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    def _refine(self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float) -> np.ndarray:
         best, least = latents, math.inf
         for i in range(self._steps):
-            loss, gradient = self._networks.loss_and_gradient(latents, photo, self._rate_weight)
+            loss, gradient = self._networks.loss_and_gradient(latents, photo, level, rate_weight)
             if loss < least:
                 best, least = latents, loss
             scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)

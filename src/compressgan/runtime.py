@@ -12,7 +12,7 @@ from compressgan.config import Config
 
 
 class Networks(Protocol):
-    """The networks of one model, called with NumPy arrays.
+    """The networks of one model, called with NumPy arrays. Levels count from 1.
 
     Attributes:
         config: the model's settings.
@@ -34,20 +34,24 @@ class Networks(Protocol):
     def centers(self) -> np.ndarray:
         """The quantization centers in ascending order, (L,) float32."""
 
-    @property
-    def prior(self) -> Prior:
-        """The entropy coder's prior."""
+    def prior(self, level: int) -> Prior:
+        """The entropy coder's prior for a level."""
 
-    def encode(self, photo: np.ndarray) -> np.ndarray:
+    def rate_weight(self, level: int) -> float:
+        """The weight of a bit per pixel against the MSE on [-1, 1] with which a level was trained."""
+
+    def encode(self, photo: np.ndarray, level: int) -> np.ndarray:
         """Photo (16 h, 16 w, 3) float32 in [-1, 1] -> latents (h, w, C) float32."""
 
-    def generate(self, latents: np.ndarray) -> np.ndarray:
-        """Quantized latents (h, w, C) float32 -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
+    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
+        """Quantized latents (h, w, C) float32, realism in [0, 1] -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
 
-    def loss_and_gradient(self, latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
+    def loss_and_gradient(
+        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+    ) -> tuple[float, np.ndarray]:
         """Latents (h, w, C) and photo (16 h, 16 w, 3) float32 -> loss, and its gradient with respect to the latents.
 
-        The loss is the MSE on [-1, 1] + rate_weight * bits per pixel, both for the quantized latents.
+        The loss is the MSE on [-1, 1] at realism 0 + rate_weight * bits per pixel, both for the quantized latents.
         """
 
 

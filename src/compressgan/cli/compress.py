@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from compressgan.errors import logger
 from compressgan.images.files import make_folder, replacing
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import check_size, write_picture
+from compressgan.targeting import ENOUGH
 
 if TYPE_CHECKING:
     from compressgan.codec import Codec
@@ -33,7 +35,7 @@ def compress(arguments: argparse.Namespace) -> int:
     from compressgan.evaluation.report import read_summary, write_summary
 
     known = read_summary(arguments.o)
-    report = HtmlReport() if arguments.report else None
+    report = HtmlReport(arguments.o) if arguments.report else None
     compressor = Compressor(load_codec(arguments), arguments, report)
     if arguments.verbose:
         print(f"start-up: {time.perf_counter() - started:.1f} s")
@@ -71,6 +73,8 @@ class Compressor:
         self._report = report
         self._arguments = arguments
         self._suffixes = (".bin", f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
+        realism = codec.default_realism if arguments.realism is None else arguments.realism
+        self._realism = realism if codec.realism else math.nan
         self._noted: set[str] = set()
         self._ssimulacra2 = arguments.report and find_spec("ssimulacra2") is not None
         if arguments.report and not self._ssimulacra2:
@@ -99,21 +103,35 @@ class Compressor:
         binary = job.output(".bin")
         if binary in self.missing(job):
             with naming(job.file):
-                with job.timed("encode"):
-                    symbols = self._codec.symbols(job.photo)
-                with job.timed("code"):
-                    job.data = self._codec.to_bytes(symbols, *size, self._arguments.coder)
+                job.data = self._encode(job)
         else:
             with naming(binary):
                 job.data = binary.read_bytes()
         with naming(binary):
             with job.timed("decode"):
-                symbols, *decoded_size = self._codec.from_bytes(job.data)
+                symbols, *decoded_size, job.level = self._codec.from_bytes(job.data)
             if tuple(decoded_size) != size:
                 raise BitstreamError("made from a photo of another size")
             with job.timed("reconstruct"):
-                job.reconstruction = self._codec.reconstruct(symbols, *size)
+                job.reconstruction = self._codec.reconstruct(symbols, *size, job.level, self._arguments.realism)
         return job
+
+    def _encode(self, job: Job) -> bytes:
+        level, bpp, size = self._arguments.q, self._arguments.bpp, self._arguments.size
+        coder = self._arguments.coder
+        if bpp is None and size is None:
+            with job.timed("encode"):
+                symbols = self._codec.symbols(job.photo, level)
+            with job.timed("code"):
+                return self._codec.to_bytes(symbols, *job.photo.shape[:2], level, coder=coder)
+        with job.timed("encode and code"):
+            data = self._codec.compress(job.photo, size=size, bpp=bpp, coder=coder)
+        most = size if bpp is None else bpp * job.photo[..., 0].size / 8
+        if len(data) > most:
+            logger.warning(f"{job.file}: its smallest file has {len(data):,} bytes, more than {most:,.0f}")
+        elif len(data) < ENOUGH * most:
+            logger.warning(f"{job.file}: its largest file within {most:,.0f} bytes has {len(data):,}")
+        return data
 
     def write(self, job: Job) -> Result:
         """Measures the reconstruction and writes the outputs."""
@@ -129,9 +147,16 @@ class Compressor:
     def _measure(self, job: Job) -> Figures:
         from compressgan.evaluation.metrics import compare
 
-        original_bytes = job.file.stat().st_size
         return compare(
-            self._codec, job.photo, job.data, job.reconstruction, job.name, original_bytes, self._ssimulacra2
+            self._codec,
+            job.photo,
+            job.data,
+            job.reconstruction,
+            job.name,
+            job.file.stat().st_size,
+            self._ssimulacra2,
+            job.level,
+            self._realism,
         )
 
     def _save(self, job: Job, figures: Figures) -> None:

@@ -25,10 +25,10 @@ def decompress(arguments: argparse.Namespace) -> int:
     def reconstruct(job: Job) -> Job:
         with naming(job.file):
             with job.timed("decode"):
-                symbols, *size = codec.from_bytes(job.file.read_bytes())
+                symbols, *size, level = codec.from_bytes(job.file.read_bytes())
             check_size(job.output(suffix), *size)
             with job.timed("reconstruct"):
-                job.reconstruction = codec.reconstruct(symbols, *size)
+                job.reconstruction = codec.reconstruct(symbols, *size, level, arguments.realism)
         return job
 
     def write(job: Job) -> Result:

@@ -44,7 +44,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Evaluates on the photos of `arguments.path`, and returns the exit code."""
     require_extra("evaluate", "matplotlib", "ssimulacra2")
-    from compressgan.checkpoint import read_config
     from compressgan.codec import Codec
     from compressgan.evaluation.bench import OURS, Bench, at_equal_bytes, bracketing
     from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
@@ -79,7 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         results += bench.measure(codec, setting, vgg19)
     if not results:
         raise CompressGANError("no photo could be measured")
-    fingerprint = read_config(arguments.r)[1]
+    fingerprint = model.fingerprint.hex()
     description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}
     table = write_results(arguments.o, results, bench, description, absent)
     if not table:

@@ -1,7 +1,7 @@
 """Repeats the original project's experiments, scaled to a small machine.
 
 python src/experiments.py dataset-size -path photos --minutes 20   # a third of the photos against all of them
-python src/experiments.py quantization -path photos --minutes 40   # channels C x levels L of the latents
+python src/experiments.py quantization -path photos --minutes 40   # channels C x centers L of the latents
 python src/experiments.py perceptual -path photos --perceptual imagenet   # with and without the VGG19 term
 python src/experiments.py coders -path photos                      # the entropy coders, on one model's latents
 

@@ -2,9 +2,11 @@
 
 python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
 python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
+python src/inference.py -path photos -o output -q 3          # at a lower level; or --size 2000, --bpp 0.05
 python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders
 python src/inference.py -path photos -o output --no-overwrite    # only missing outputs
 python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin file alone
+python src/inference.py -c output -o restored --realism 0    # nearest to the photo; 1: most like a photograph
 python src/inference.py -c output -o restored --format webp  # every .bin file in a folder, as WebP
 python src/inference.py -r checkpoints/mine ...              # with a model other than the shipped one
 """
@@ -33,4 +35,6 @@ def main(project: Project) -> int:
         return compress(arguments)
     if arguments.report:
         raise UsageError("--report compares with the originals, so it needs -path")
+    if (arguments.q, arguments.bpp, arguments.size) != (None, None, None):
+        raise UsageError("-q, --bpp and --size say how to compress, so they need -path")
     return decompress(arguments)

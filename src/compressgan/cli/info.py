@@ -43,7 +43,7 @@ def describe(file: Path, fingerprint: str, model: str) -> str:
     header = len(data) - len(stream.payload)
     facts = {
         "size": f"{stream.width} x {stream.height} pixels",
-        "level": f"none: in format version {FORMAT_VERSION}, each model has one rate",
+        "level": stream.level,
         "model": f"{made_by}, {'' if made_by == fingerprint else 'not '}{model}",
         "coder": stream.coder,
         "format": f"version {FORMAT_VERSION}, {stream.channels} latent channels",

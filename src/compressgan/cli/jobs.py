@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from compressgan.cli.process import deferred_interrupts
 from compressgan.errors import CompressGANError, logger, os_reason
 from compressgan.images.files import inputs_under, is_utf8, output_stems
 from compressgan.images.pipeline import overlapped
@@ -31,6 +32,7 @@ class Job:
     stem: Path  # path of its outputs, without suffix
     photo: np.ndarray | None = None  # (H, W, 3) uint8
     data: bytes = b""  # of the .bin file
+    level: int = 0  # of the .bin file
     reconstruction: np.ndarray | None = None  # (H, W, 3) uint8
     seconds: dict[str, float] = field(default_factory=dict)  # by part of the work
 
@@ -111,7 +113,10 @@ def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: t
     def start(job: Job) -> Job:
         return first(replace(job, seconds={}))  # a copy, which is freed once it is done
 
-    with tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress:
+    with (
+        deferred_interrupts(),
+        tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress,
+    ):
         for job, future in overlapped(todo, (start, threads), *others):
             try:
                 results[job.name] = future.result()

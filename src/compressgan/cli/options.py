@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compressgan.coding.arithmetic_coder import CODERS
 from compressgan.config import MAX_EFFORT
-from compressgan.errors import CompressGANError
+from compressgan.errors import CompressGANError, UsageError, logger
 
 if TYPE_CHECKING:
     from compressgan.codec import Codec
@@ -41,8 +43,14 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -o, --format, --memory, --no-overwrite and --verbose, which compressing and reconstructing share."""
+    """Adds -o, --realism, --format, --memory, --no-overwrite and --verbose, for compressing and reconstructing."""
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; created if missing")
+    parser.add_argument(
+        "--realism",
+        metavar="R",
+        type=_realism,
+        help="0: nearest to the photo, 1: most like a photograph; default: the model's",
+    )
     parser.add_argument(
         "--format", choices=PICTURE_SUFFIXES, default="png", help="format of reconstructions; webp and jpeg: quality 95"
     )
@@ -54,7 +62,16 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compression_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --report and --coder."""
+    """Adds -q, --bpp, --size, --report and --coder."""
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument(
+        "-q",
+        metavar="LEVEL",
+        type=int,
+        help="level, from 1, the smallest files, to the model's number of levels, usually 8",
+    )
+    rate.add_argument("--bpp", metavar="X", type=_positive(float), help="at most X bits per pixel for each photo")
+    rate.add_argument("--size", metavar="BYTES", type=_positive(int), help="at most this many bytes for each photo")
     parser.add_argument(
         "--report", action="store_true", help="also write report.html, with SSIMULACRA2 for photos up to 2 megapixels"
     )
@@ -65,7 +82,13 @@ def load_codec(arguments: argparse.Namespace) -> Codec:
     """Loads the model that the options name."""
     from compressgan.codec import Codec
 
-    return Codec.load(arguments.r, arguments.memory, arguments.effort)
+    codec = Codec.load(arguments.r, arguments.memory, arguments.effort)
+    level = getattr(arguments, "q", None)
+    if level is not None and not 1 <= level <= codec.levels:
+        raise UsageError(f"-q must be in 1 .. {codec.levels} for this model, not {level}")
+    if getattr(arguments, "realism", None) is not None and not codec.realism:
+        logger.warning(f"{arguments.r}: this model has no realism to choose; --realism is ignored")
+    return codec
 
 
 def require_extra(name: str, *modules: str) -> None:
@@ -81,6 +104,32 @@ def require_extra(name: str, *modules: str) -> None:
     missing = [module for module, spec in specs.items() if spec is None or spec.origin is None]
     if missing:
         raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """Returns a converter of text to a positive number of this kind."""
+
+    def convert(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = 0
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not a positive {'whole ' if kind is int else ''}number")
+        return number
+
+    return convert
+
+
+def _realism(text: str) -> float:
+    """Returns a number from 0 to 1."""
+    try:
+        realism = float(text)
+    except ValueError:
+        realism = -1.0
+    if not 0 <= realism <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return realism
 
 
 def _gibibytes(text: str) -> int:

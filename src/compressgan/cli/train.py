@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, get_args
 from compressgan.checkpoint import read_config
 from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
-from compressgan.config import ARCHITECTURE, Config, Precision
+from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.networks.loading import import_tensorflow
 
@@ -114,9 +114,9 @@ def main(project: Project) -> int:
 
 def warn_of_rising_learning_rate(config: Config, before: Config, start: int) -> None:
     """Warns if more steps make a learning rate that had already fallen rise again."""
-    from compressgan.training.train_step import learning_rate_factor
+    from compressgan.training.schedules import learning_rate
 
-    old, new = (settings.learning_rate * learning_rate_factor(settings, start) for settings in (before, config))
+    old, new = (learning_rate(settings, start) for settings in (before, config))
     if new > 1.01 * old:
         logger.warning(f"the learning rate, {old:.2g} at step {start}, rises again to {new:.2g} with these settings")
 
@@ -184,8 +184,7 @@ def _changed(config: Config, arguments: argparse.Namespace) -> Config:
 
 def _check_resumable(config: Config, before: Config, arguments: argparse.Namespace, directory: Path) -> None:
     """Refuses changes that the training state does not allow."""
-    # The optimizers' states have the same shapes, but different meanings.
-    fixed = [name for name in (*ARCHITECTURE, "optimizer") if getattr(config, name) != getattr(before, name)]
+    fixed = [name for name in FIXED if getattr(config, name) != getattr(before, name)]
     if "mixed_float16" in (config.precision, before.precision) and config.precision != before.precision:
         fixed.append("precision")  # the loss scale of mixed_float16 is part of the state
     if fixed:
@@ -200,7 +199,7 @@ def load_perceptual(arguments: argparse.Namespace, config: Config) -> Perceptual
 
     if not config.perceptual_coeff:
         return None
-    return PerceptualLoss(arguments.perceptual or config.vgg19_weights, config.precision)
+    return PerceptualLoss(arguments.perceptual or config.vgg19_weights, config.precision, config.perceptual_kind)
 
 
 def index_images(arguments: argparse.Namespace, config: Config, directory: Path) -> tuple[list[str], list[str]]:

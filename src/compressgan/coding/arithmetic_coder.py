@@ -18,8 +18,8 @@ from compressgan.coding.range_coder import Decoder, Encoder
 CODERS = ("context", "order0", "block")  # the .bin format stores a coder's position here
 
 
-def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context") -> tuple[str, bytes]:
-    """Encodes symbols (height, width, channels), integers in 0 .. levels - 1.
+def encode(symbols: np.ndarray, centers: int, prior: Prior, coder: str = "context") -> tuple[str, bytes]:
+    """Encodes symbols (height, width, channels), integers in 0 .. centers - 1.
 
     Args:
         prior: the context model's prior.
@@ -28,31 +28,31 @@ def encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str = "context
     Returns:
         The coder used and the payload. The coder is the requested one, or "block" if that makes a smaller file.
     """
-    payload = _encode(symbols, levels, prior, coder)
+    payload = _encode(symbols, centers, prior, coder)
     # Latents unlike any that the prior has seen must not cost more than the bound.
-    if coder != "block" and 8 * len(payload) > symbols.size * np.log2(levels):
-        block = _encode(symbols, levels, prior, "block")
+    if coder != "block" and 8 * len(payload) > symbols.size * np.log2(centers):
+        block = _encode(symbols, centers, prior, "block")
         if len(block) < len(payload):
             return "block", block
     return coder, payload
 
 
-def decode(payload: bytes, shape: tuple[int, int, int], levels: int, prior: Prior, coder: str) -> np.ndarray:
+def decode(payload: bytes, shape: tuple[int, int, int], centers: int, prior: Prior, coder: str) -> np.ndarray:
     """Decodes a payload that `encode` made, and returns int32 symbols of the given shape (height, width, channels).
 
     Raises:
         ValueError: this coder cannot have made the payload.
     """
-    return _model(shape, levels, prior, coder)(Decoder(payload).code, None)
+    return _model(shape, centers, prior, coder)(Decoder(payload).code, None)
 
 
-def _encode(symbols: np.ndarray, levels: int, prior: Prior, coder: str) -> bytes:
+def _encode(symbols: np.ndarray, centers: int, prior: Prior, coder: str) -> bytes:
     encoder = Encoder()
-    _model(symbols.shape, levels, prior, coder)(encoder.code, symbols)
+    _model(symbols.shape, centers, prior, coder)(encoder.code, symbols)
     return encoder.payload()
 
 
-def _model(shape: tuple[int, int, int], levels: int, prior: Prior, coder: str) -> Callable:
+def _model(shape: tuple[int, int, int], centers: int, prior: Prior, coder: str) -> Callable:
     if coder == "context":
-        return ContextModel(shape, levels, prior).code
-    return Order0Model(shape, levels, increment={"order0": 2, "block": 0}[coder]).code
+        return ContextModel(shape, centers, prior).code
+    return Order0Model(shape, centers, increment={"order0": 2, "block": 0}[coder]).code

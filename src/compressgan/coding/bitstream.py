@@ -1,11 +1,12 @@
-"""The `.bin` container: a header, the arithmetic coder's payload and a checksum, 17 bytes around the payload.
+"""The `.bin` container: a header, the arithmetic coder's payload and a checksum, 18 bytes around the payload.
 
     offset  size  content
     0       3     "CGN"
-    3       1     format version, 1, in the low four bits; number of the coder in the high four
+    3       1     format version, 2, in the low four bits; number of the coder in the high four
     4       1     number of latent channels that follow
-    5       4     fingerprint of the model that can decode the file
-    9       1-3   height in pixels, varint
+    5       1     level, from 1 on, which the prior and the generator are told
+    6       4     fingerprint of the model that can decode the file
+    10      1-3   height in pixels, varint
     ..      1-3   width in pixels, varint
     ..      n     payload
     end-4   4     CRC-32 (zlib's) of everything before it, little-endian
@@ -13,7 +14,7 @@
 A varint holds 7 bits per byte, the lowest first; the high bit says that another byte follows. Sides are 1 .. 2^20 - 1,
 and their product is at most 2^28. The file contains no pickle, table or float.
 
-The payload of version 1 holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
+The payload of version 2 holds the symbols of all ceil(height / 16) x ceil(width / 16) x channels latents, range-coded.
 Its bytes are the digits of a binary fraction, the most significant first; digits after the end are zero. The range
 coder is the one of constriction 0.4 and 0.5: 32-bit words, 64-bit state, `Categorical(perfect=False)`, probabilities of
 24 bits. Each call to it gets a matrix of weights, one row per symbol. The coder's number says what the weights are:
@@ -40,7 +41,7 @@ from compressgan.errors import CompressGANError
 from compressgan.geometry import size_fits
 
 MAGIC = b"CGN"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class BitstreamError(CompressGANError):
@@ -54,6 +55,7 @@ class Bitstream:
     Attributes:
         height, width: of the photo, pixels.
         channels: latent channels.
+        level: from 1 on.
         fingerprint: of the model that made the file, 4 bytes.
         coder: one of `CODERS`.
         payload: the coded symbols.
@@ -62,6 +64,7 @@ class Bitstream:
     height: int
     width: int
     channels: int
+    level: int
     fingerprint: bytes
     coder: str
     payload: bytes
@@ -73,7 +76,8 @@ class Bitstream:
             BitstreamError: the format cannot hold a photo of this size.
         """
         assert_size_fits(self.height, self.width)
-        head = MAGIC + bytes([FORMAT_VERSION | CODERS.index(self.coder) << 4, self.channels]) + self.fingerprint
+        kind = FORMAT_VERSION | CODERS.index(self.coder) << 4
+        head = MAGIC + bytes([kind, self.channels, self.level]) + self.fingerprint
         body = head + _varint(self.height) + _varint(self.width) + self.payload
         return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -86,18 +90,18 @@ class Bitstream:
         """
         if data[:3] != MAGIC[: len(data)] or not data:
             raise BitstreamError("not a CompressGAN .bin file")
-        if len(data) < 15:
+        if len(data) < 16:
             raise BitstreamError("truncated: shorter than a header")
         if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise BitstreamError("truncated or altered: the checksum is wrong")
         version, coder = data[3] & 15, data[3] >> 4
         if version != FORMAT_VERSION or coder >= len(CODERS):
             raise BitstreamError(f"written in format {version}.{coder}, which this version cannot read")
-        height, offset = _read_varint(data, 9)
+        height, offset = _read_varint(data, 10)
         width, offset = _read_varint(data, offset)
         if not size_fits(height, width) or offset > len(data) - 4:
             raise BitstreamError("altered: the header is invalid")
-        return cls(height, width, data[4], data[5:9], CODERS[coder], data[offset:-4])
+        return cls(height, width, data[4], data[5], data[6:10], CODERS[coder], data[offset:-4])
 
 
 def assert_size_fits(height: int, width: int) -> None:

@@ -60,10 +60,12 @@ class Prior(NamedTuple):
     output_bias: np.ndarray
 
     @classmethod
-    def blank(cls, channels: int, levels: int) -> Prior:
+    def blank(cls, channels: int, centers: int) -> Prior:
         """Returns a prior for which all symbols are equally likely."""
         window = (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, 1)
-        return cls(*(np.zeros(s, np.int32) for s in (window, (channels, 1), (channels, 1, levels), (channels, levels))))
+        return cls(
+            *(np.zeros(s, np.int32) for s in (window, (channels, 1), (channels, 1, centers), (channels, centers)))
+        )
 
 
 def stages(channels: int) -> np.ndarray:
@@ -93,19 +95,19 @@ class ContextModel:
 
     Args:
         shape: (height, width, channels) of the latents.
-        levels: number of symbols L.
-        prior: a prior for the same channels and levels.
+        centers: number of symbols L.
+        prior: a prior for the same channels and centers.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, prior: Prior) -> None:
+    def __init__(self, shape: tuple[int, int, int], centers: int, prior: Prior) -> None:
         self._height, self._width, channels = shape
-        self._levels = levels
+        self._centers = centers
         self._group = stages(channels)
         self._times = self._width + int(self._group[-1])
         column = np.arange(self._times) - self._group[:, np.newaxis]
         self._outside = (column < 0) | (column >= self._width)
 
-        magnitude = max(levels // 2, levels - 1 - levels // 2)
+        magnitude = max(centers // 2, centers - 1 - centers // 2)
         largest = np.abs(prior.window.astype(np.int64)).sum(axis=(0, 1, 2, 3)).max() * magnitude
         dtype = np.float32 if largest + np.abs(prior.hidden_bias).max() < 2**24 else np.float64
         delay = delays(channels)
@@ -122,8 +124,8 @@ class ContextModel:
         self._bias = (prior.output_bias.T / float(SCALE**2))[:, :, np.newaxis]
         self._gain = np.ones((channels, 1))
         self._seen = np.zeros((channels, 1))
-        self._ranks = np.arange(levels)[:, np.newaxis, np.newaxis]
-        self._certain = (self._ranks == levels // 2).astype(np.float64)
+        self._ranks = np.arange(centers)[:, np.newaxis, np.newaxis]
+        self._certain = (self._ranks == centers // 2).astype(np.float64)
 
     def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
         """Codes all symbols.
@@ -135,7 +137,7 @@ class ContextModel:
         Returns:
             The symbols, (height, width, channels) int32.
         """
-        by_time = np.full((self._height, self._times, len(self._group)), self._levels // 2, np.int32)
+        by_time = np.full((self._height, self._times, len(self._group)), self._centers // 2, np.int32)
         if symbols is not None:
             for channel, time in enumerate(self._group):
                 by_time[:, time : time + self._width, channel] = symbols[:, :, channel]
@@ -151,7 +153,7 @@ class ContextModel:
             steps = (scores.max(axis=0) - scores) * _STEPS_PER_NAT
             weights = _EXP.take(steps.astype(np.intp), mode="clip")
             np.copyto(weights, self._certain, where=outside)
-            flat = np.ascontiguousarray(weights.reshape(self._levels, -1).T)
+            flat = np.ascontiguousarray(weights.reshape(self._centers, -1).T)
             here = coder(flat, by_front[first:end, front].T.reshape(-1)).reshape(outside.shape)
             by_front[first:end, front] = here.T
             self._remember(front, first, here)
@@ -176,7 +178,7 @@ class ContextModel:
 
     def _remember(self, front: int, first: int, symbols: np.ndarray) -> None:
         channels, rows = symbols.shape
-        rank = symbols.T - self._levels // 2
+        rank = symbols.T - self._centers // 2
         planes = self._planes[first + ROWS_ABOVE : first + ROWS_ABOVE + rows, front + self._now]
         planes[:, :channels] = rank
         planes[:, channels:] = np.abs(rank)

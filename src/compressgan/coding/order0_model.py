@@ -12,15 +12,15 @@ class Order0Model:
 
     Args:
         shape: (height, width, channels) of the latents.
-        levels: number of symbols L.
+        centers: number of symbols L.
         increment: added to a symbol's count, which starts at 1. 2 is the Krichevsky-Trofimov estimator, doubled. With
             0, all symbols stay equally likely, so the range coder writes a photo as one number in base L.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, increment: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], centers: int, increment: int) -> None:
         self._shape = shape
         self._increment = increment
-        self._counts = np.ones((shape[2], levels))
+        self._counts = np.ones((shape[2], centers))
 
     def code(self, coder: Callable[[np.ndarray, np.ndarray], np.ndarray], symbols: np.ndarray | None) -> np.ndarray:
         """Codes all symbols, as `ContextModel.code` does."""

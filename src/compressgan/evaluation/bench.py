@@ -26,7 +26,7 @@ class Result:
     """Figures of one photo by one codec at one setting. Unknown figures are NaN."""
 
     codec: str
-    setting: int | None  # None for the model, which has no settings
+    setting: int | None  # None for the model, at its default level and realism
     photo: str
     width: int  # pixels
     height: int  # pixels

@@ -36,11 +36,15 @@ _COLUMNS = (  # heading, field of Figures, format
 
 
 class HtmlReport:
-    """Collects photos as small pictures in a temporary file, in any order and from any thread, then writes the page."""
+    """Collects photos as small pictures in a temporary file, in any order and from any thread, then writes the page.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where the temporary file lies, because the system's own folder for them may be in memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self._rows: dict[str, _Row] = {}
-        self._pictures = tempfile.TemporaryFile()  # noqa: SIM115, it stays open until the page is written
+        self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it stays open until the page is written
         self._adding = threading.Lock()
 
     def add(self, figures: Figures, photo: np.ndarray, reconstruction: np.ndarray) -> None:
@@ -51,11 +55,9 @@ class HtmlReport:
         """
         before, after = _data_uri(photo), _data_uri(reconstruction)
         with self._adding:
-            number = len(self._rows)
-            figure = _figure(number, figures, before, after).encode()
             start = self._pictures.seek(0, io.SEEK_END)
-            self._pictures.write(figure)
-            self._rows[figures.file] = _Row(number, figures, start, len(figure))
+            length = self._pictures.write(_figure(figures, before, after).encode())
+            self._rows[figures.file] = _Row(figures, start, length)
 
     def write(self, path: Path, files: Iterable[str]) -> None:
         """Writes the page.
@@ -78,30 +80,29 @@ class HtmlReport:
                 f'<th data-kind="{"number" if spec else "text"}"><button>{heading}</button></th>'
                 for heading, _, spec in _COLUMNS
             ),
-            rows="\n".join(_table_row(row) for row in rows),
+            rows="\n".join(_table_row(i, own) for i, own in enumerate(figures)),
         )
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(head.encode())
-            for row in rows:
+            for i, row in enumerate(rows):
                 self._pictures.seek(row.start)
-                file.write(self._pictures.read(row.length))
+                file.write(f'<figure id="photo{i}">'.encode() + self._pictures.read(row.length) + b"</figure>\n")
             file.write(Template(after).substitute().encode())
 
 
 class _Row(NamedTuple):
-    """A photo: its place on the page, its figures, and where its pictures are in the temporary file."""
+    """A photo: its figures, and where its pictures are in the temporary file."""
 
-    number: int
     figures: Figures
     start: int
     length: int
 
 
-def _figure(number: int, figures: Figures, photo_uri: str, reconstruction_uri: str) -> str:
+def _figure(figures: Figures, photo_uri: str, reconstruction_uri: str) -> str:
     name = html.escape(figures.file)
     shown_width = max(1, round(figures.width * min(1, MAX_SIDE / max(figures.width, figures.height))))
     return (
-        f'<figure id="photo{number}"><figcaption><strong>{name}</strong>'
+        f"<figcaption><strong>{name}</strong>"
         f"<span>{figures.width} x {figures.height}, {figures.bpp:.4f} bpp, PSNR {figures.psnr:.2f} dB</span>"
         '<label>zoom <select><option value="fit">fit</option><option value="1" selected>1:1</option>'
         '<option value="2">2:1</option><option value="4">4:1</option></select></label></figcaption>'
@@ -110,17 +111,17 @@ def _figure(number: int, figures: Figures, photo_uri: str, reconstruction_uri: s
         f'<img class="after" src="{reconstruction_uri}" alt="reconstruction of {name}">'
         f'<span class="tag before">original</span><span class="tag size">{figures.bytes:,} bytes</span>'
         f'<input type="range" min="0" max="100" step="0.1" value="50" aria-label="split of {name}">'
-        "</div></div></figure>\n"
+        "</div></div>"
     )
 
 
-def _table_row(row: _Row) -> str:
+def _table_row(number: int, figures: Figures) -> str:
     cells = []
     for _, field, spec in _COLUMNS:
-        value = known(getattr(row.figures, field))
+        value = known(getattr(figures, field))
         text = "" if value is None else html.escape(format(value, spec))
         if field == "file":
-            text = f'<a href="#photo{row.number}">{text}</a>'
+            text = f'<a href="#photo{number}">{text}</a>'
         cells.append(f'<td data-value="{"" if value is None else html.escape(str(value))}">{text}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 

@@ -41,6 +41,8 @@ class Figures:
     psnr: float  # dB, on 8-bit RGB
     ms_ssim: float  # NaN for photos too small for it
     ssimulacra2: float  # 100 for the original; only on request, because it takes longer than the codec
+    level: int | None = None  # of the .bin file
+    realism: float = math.nan  # of the reconstruction
 
     def __str__(self) -> str:
         similarity = "".join(
@@ -62,6 +64,8 @@ def compare(
     file: str = "",
     original_bytes: float = math.nan,
     with_ssimulacra2: bool = False,
+    level: int | None = None,
+    realism: float = math.nan,
 ) -> Figures:
     """Measures a reconstruction (H, W, 3) uint8 against its photo, and the bytes of its `.bin`."""
     height, width = photo.shape[:2]
@@ -77,6 +81,8 @@ def compare(
         psnr=psnr(photo, reconstruction),
         ms_ssim=ms_ssim(photo, reconstruction),
         ssimulacra2=ssimulacra2(photo, reconstruction) if with_ssimulacra2 else math.nan,
+        level=level,
+        realism=realism,
     )
 
 

@@ -19,6 +19,7 @@ from compressgan.images.files import write_csv, write_json
 from compressgan.images.writing import write_picture
 
 SUMMARY = "summary"  # file name of the tables, without extension
+NO_MEANS = ("file", "width", "height", "level", "realism")  # columns without a mean
 
 
 def read_summary(folder: Path) -> dict[str, Figures]:
@@ -62,7 +63,7 @@ def write_summary(folder: Path, rows: list[Figures]) -> None:
         CompressGANError: a file cannot be written.
     """
     table = [{name: known(value) for name, value in asdict(row).items()} for row in rows]
-    means = {name: known(mean(rows, name)) for name in table[0] if name not in ("file", "width", "height")}
+    means = {name: known(mean(rows, name)) for name in table[0] if name not in NO_MEANS}
     write_csv(folder / f"{SUMMARY}.csv", table)
     write_json(folder / f"{SUMMARY}.json", {"mean": means, "photos": table})
 

@@ -7,6 +7,7 @@ worst for small pictures and few channels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,10 +17,10 @@ class Conv2D(keras.layers.Conv2D):
     """Convolution with "same" padding, without dilation or groups, in the channels-last format.
 
     Args:
-        reflect: pad by reflection instead of zeros; with stride 1 and odd kernels alone.
+        reflect: pad by reflection instead of zeros; only with stride 1 and odd kernels.
     """
 
-    def __init__(self, *args, reflect: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, reflect: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reflect = reflect
 

@@ -5,25 +5,33 @@ from __future__ import annotations
 import math
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from compressgan.config import Config
 from compressgan.geometry import STRIDE
 from compressgan.networks.convolution import Conv2D
-from compressgan.networks.layers import DepthToSpace, conv, doubling, residual_block, trunk
+from compressgan.networks.layers import DepthToSpace, Modulation, conv, doubling, residual_block, trunk
 
 
 def build_generator(config: Config) -> keras.Model:
-    """Builds G: quantized latents (B, h, w, C) float -> photo (B, 16 h, 16 w, 3) float32 in [-1, 1].
+    """Builds G: quantized latents (B, h, w, C) float, levels (B,) int32, realism (B,) float -> photos.
 
-    The last layers are float32 under every precision policy.
+    Levels count from 0, realism is in [0, 1]. Photos are (B, 16 h, 16 w, 3) float32 in [-1, 1]. The last layers are
+    float32 under every precision policy.
     """
+
+    def modulated(x: tf.Tensor, name: str) -> tf.Tensor:
+        return Modulation(config.levels, config.realism, name=f"{name}_modulation")([x, level, realism])
+
+    latents = keras.Input((None, None, config.latent_channels), name="latents")
+    level, realism = keras.Input((), dtype="int32", name="level"), keras.Input((), name="realism")
     trunk_width, *up_widths = config.generator_widths
-    x = inputs = keras.Input((None, None, config.latent_channels), name="latents")
-    x = conv(x, trunk_width, config, "stem")
-    x = trunk(x, config.generator_blocks, config)
+    x = conv(modulated(latents, "latents"), trunk_width, config, "stem")
+    x = modulated(x, "stem")
+    x = modulated(trunk(x, config.generator_blocks, config), "trunk")
     for i, width in enumerate(up_widths, start=1):
-        x = doubling(x, width, config, f"up{i}")
+        x = modulated(doubling(x, width, config, f"up{i}"), f"up{i}")
     width, reflect = 3 * config.stem_block**2, config.padding == "reflection"
     x = Conv2D(width, config.stem_kernel, 1, "same", reflect=reflect, dtype="float32", name="head")(x)
     block = config.stem_block
@@ -34,7 +42,7 @@ def build_generator(config: Config) -> keras.Model:
         block //= 2
     x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)
-    return keras.Model(inputs, x, name="generator")
+    return keras.Model([latents, level, realism], x, name="generator")
 
 
 def generator_halo(config: Config) -> int:

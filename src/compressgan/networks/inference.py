@@ -15,6 +15,9 @@ from compressgan.networks.encoder import encoder_halo
 from compressgan.networks.generator import generator_halo
 from compressgan.networks.model import CompressGAN
 
+_PHOTO, _LATENTS = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None, None))
+_LEVEL, _NUMBER = tf.TensorSpec((), tf.int32), tf.TensorSpec(())
+
 
 class TensorFlowNetworks:
     """The networks of a CompressGAN for `Codec`: an implementation of `runtime.Networks`.
@@ -37,49 +40,56 @@ class TensorFlowNetworks:
     def centers(self) -> np.ndarray:
         return self._model.quantizer.centers.numpy()
 
-    @property
-    def prior(self) -> Prior:
-        return self._model.prior.integers()
+    def prior(self, level: int) -> Prior:
+        return self._model.prior.integers(level - 1)
 
-    def encode(self, photo: np.ndarray) -> np.ndarray:
-        with _memory_errors():
-            return self._encode(photo).numpy()
+    def rate_weight(self, level: int) -> float:
+        return float(self._model.rate_coeffs.numpy()[level - 1]) / self.config.distortion_coeff
 
-    def generate(self, latents: np.ndarray) -> np.ndarray:
+    def encode(self, photo: np.ndarray, level: int) -> np.ndarray:
         with _memory_errors():
-            return self._generate(latents).numpy()
+            return self._encode(photo, level - 1).numpy()
 
-    def loss_and_gradient(self, latents: np.ndarray, photo: np.ndarray, rate_weight: float) -> tuple[float, np.ndarray]:
+    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
         with _memory_errors():
-            loss, gradient = self._loss_and_gradient(latents, photo, rate_weight)
+            return self._generate(latents, level - 1, realism).numpy()
+
+    def loss_and_gradient(
+        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+    ) -> tuple[float, np.ndarray]:
+        with _memory_errors():
+            loss, gradient = self._loss_and_gradient(latents, photo, level - 1, rate_weight)
             return float(loss), gradient.numpy()
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3))])
-    def _encode(self, photo: tf.Tensor) -> tf.Tensor:
-        return self._model.encoder(photo[tf.newaxis])[0]
+    @tf.function(input_signature=[_PHOTO, _LEVEL])
+    def _encode(self, photo: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+        return self._model.encoder([photo[tf.newaxis], level[tf.newaxis]])[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None))])
-    def _generate(self, latents: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[_LATENTS, _LEVEL, _NUMBER])
+    def _generate(self, latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> tf.Tensor:
         latents = tf.ensure_shape(latents, (None, None, self.config.latent_channels))
-        return self._model.generator(latents[tf.newaxis])[0]
+        return self._model.generator([latents[tf.newaxis], level[tf.newaxis], realism[tf.newaxis]])[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((None, None, 3)), tf.TensorSpec(())])
+    @tf.function(input_signature=[_LATENTS, _PHOTO, _LEVEL, _NUMBER])
     def _loss_and_gradient(
-        self, latents: tf.Tensor, photo: tf.Tensor, rate_weight: tf.Tensor
+        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(latents)
-            loss, smooth = self._losses(latents, photo, rate_weight)
+            loss, smooth = self._losses(latents, photo, level, rate_weight)
         return loss, tape.gradient(smooth, latents)
 
-    def _losses(self, latents: tf.Tensor, photo: tf.Tensor, rate_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _losses(
+        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of the photo as it would be decoded, and a differentiable version of that loss."""
-        model, photos, latents = self._model, photo[tf.newaxis], latents[tf.newaxis]
+        model, photos, latents, level = self._model, photo[tf.newaxis], latents[tf.newaxis], level[tf.newaxis]
         latents = tf.ensure_shape(latents, (1, None, None, self.config.latent_channels))
         temperature = self.config.final_temperature
-        reconstructions = model.generator(model.quantizer(latents, temperature=temperature))
+        quantized = model.quantizer(latents, temperature=temperature)
+        reconstructions = model.generator([quantized, level, tf.zeros(1)])
         distortion = tf.reduce_mean(tf.math.squared_difference(photos, reconstructions))
-        hard, soft = model.code_lengths(latents, temperature, tf.size(photo) // 3)
+        hard, soft = (lengths[0] for lengths in model.code_lengths(latents, level, temperature))
         return distortion + rate_weight * hard, distortion + rate_weight * soft
 
 

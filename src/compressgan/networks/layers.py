@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 from keras import layers
 
@@ -86,6 +88,49 @@ def doubling(x: tf.Tensor, width: int, config: Config, name: str) -> tf.Tensor:
         x = Conv2D(4 * width, 3, 1, "same", reflect=reflect, kernel_initializer=config.initializer, name=name)(x)
         x = DepthToSpace(2, name=f"{name}_shuffle")(x)
     return layers.ReLU(name=f"{name}_relu")(norm(x, config.norm, name))
+
+
+class Modulation(layers.Layer):
+    """Scales and shifts channels by vectors that depend on the level and, if it is told, on the realism.
+
+    x (1 + a_level + realism b) + c_level + realism d, at each position by itself, so tiles stay exact. The vectors
+    start at zero, so all levels and realisms are the same function at first. Without levels and realism, it is the
+    identity. DCVC-RT (Jia et al., arXiv 2502.20762) has 64 rates in this way.
+
+    Args:
+        levels: number of levels; 1: none.
+        realism: whether it is told a realism.
+    """
+
+    def __init__(self, levels: int, realism: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._levels, self._realism = levels, realism
+
+    def build(self, shapes: list[tuple]) -> None:
+        width = shapes[0][-1]
+        if self._levels > 1:
+            self.scale = self.add_weight(name="scale", shape=(self._levels, width), initializer="zeros")
+            self.shift = self.add_weight(name="shift", shape=(self._levels, width), initializer="zeros")
+        if self._realism:
+            self.realism_scale = self.add_weight(name="realism_scale", shape=(width,), initializer="zeros")
+            self.realism_shift = self.add_weight(name="realism_shift", shape=(width,), initializer="zeros")
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """Channels (B, H, W, C), level from 0 (B,) int32 and, if it is told, realism (B,) -> (B, H, W, C)."""
+        x, level, *realism = inputs
+        scale, shift = 0.0, 0.0
+        if self._levels > 1:
+            scale, shift = tf.gather(self.scale, level), tf.gather(self.shift, level)
+        if self._realism:
+            amount = realism[0][:, tf.newaxis]
+            scale, shift = scale + amount * self.realism_scale, shift + amount * self.realism_shift
+        if self._levels == 1 and not self._realism:
+            return x
+        # x (1 + scale) would round 1 + scale to the few digits of bfloat16.
+        return x + (x * scale[:, tf.newaxis, tf.newaxis] + shift[:, tf.newaxis, tf.newaxis])
+
+    def compute_output_shape(self, shapes: list[tuple]) -> tuple:
+        return shapes[0]
 
 
 class SpaceToDepth(layers.Layer):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from compressgan.checkpoint import WEIGHTS_FILE, StoredModel, fingerprint, write_checkpoint
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
+from compressgan.geometry import STRIDE
 from compressgan.networks.encoder import build_encoder
 from compressgan.networks.generator import build_generator
 from compressgan.networks.prior import ContextPrior, code_length
@@ -41,29 +42,40 @@ class CompressGAN(keras.Model):
             self.quantizer = Quantizer(config)
             self.generator = build_generator(config)
         self.prior = ContextPrior(config)
+        # The weight of a bit per pixel at each level. Training moves it, and refining uses it.
+        self.rate_coeffs = self.add_weight(
+            name="rate_coeffs",
+            shape=(config.levels,),
+            initializer=keras.initializers.Constant(config.rate_coeff),
+            trainable=False,
+        )
         self.built = True
 
-    def call(self, photos: tf.Tensor) -> tf.Tensor:
-        """Photos (B, H, W, 3) float32 in [-1, 1], sides multiples of 16 -> reconstructions of the same shape."""
-        return self.generator(self.quantizer(self.encoder(photos)))
+    def call(self, photos: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> tf.Tensor:
+        """Photos (B, H, W, 3) float32 in [-1, 1], level from 0 (B,), realism (B,) -> reconstructions like the photos.
+
+        H and W are multiples of 16.
+        """
+        return self.generator([self.quantizer(self.encoder([photos, level])), level, realism])
 
     def code_lengths(
-        self, latents: tf.Tensor, temperature: float | tf.Tensor, pixels: tf.Tensor
+        self, latents: tf.Tensor, level: tf.Tensor, temperature: float | tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latents (B, h, w, C) float32 of `pixels` pixels -> bits per pixel: actual code length, and a soft estimate.
+        """Latents (B, h, w, C) float32, level from 0 (B,) -> bits per pixel (B,): actual code length, soft estimate.
 
         The first has a gradient only for the prior, the second only for the latents.
         """
+        pixels = STRIDE**2 * tf.reduce_prod(tf.shape(latents)[1:3])
         symbols = self.quantizer.indices(latents)
-        logits = self.prior(symbols)
-        hard = code_length(tf.one_hot(symbols, self.config.levels), logits, pixels)
+        logits = self.prior(symbols, level)
+        hard = code_length(tf.one_hot(symbols, self.config.centers), logits, pixels)
         soft = self.quantizer.assignments(latents, temperature)
         return hard, code_length(soft, tf.stop_gradient(logits), pixels)
 
     def named_arrays(self) -> dict[str, np.ndarray]:
-        """Returns the weights by name as a checkpoint stores them: float16, except the centers in float32."""
+        """Returns the weights by name as a checkpoint stores them: float16, except centers and rates in float32."""
         return {
-            name: variable.numpy().astype(np.float32 if name.startswith("quantizer/") else np.float16)
+            name: variable.numpy().astype(np.float32 if name in ("quantizer/centers", "rate_coeffs") else np.float16)
             for name, variable in self._named_variables()
         }
 
@@ -75,6 +87,7 @@ class CompressGAN(keras.Model):
         for part in (self.encoder, self.quantizer, self.generator, self.prior):
             for variable in part.weights:
                 yield f"{part.name}/{variable.path.removeprefix(f'{part.name}/')}", variable
+        yield "rate_coeffs", self.rate_coeffs
 
     def save_weights_for_inference(self, directory: Path, step: int) -> None:
         """Writes `config.json` and `model.weights.h5`: all that inference needs.

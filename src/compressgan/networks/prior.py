@@ -26,7 +26,7 @@ class ContextPrior(keras.layers.Layer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(name="prior", dtype="float32")
-        channels, hidden, self.levels = config.latent_channels, config.prior_width, config.levels
+        channels, hidden, self._centers = config.latent_channels, config.prior_width, config.centers
         visible = delays(channels) > 0
         self._visible = visible[:, :, np.newaxis, :, :, np.newaxis].astype(np.float32)
         deviation = float((PLANES * visible.sum() / channels) ** -0.5)
@@ -38,35 +38,42 @@ class ContextPrior(keras.layers.Layer):
                 tf.random.stateless_normal(shape, (config.seed, 0), 0.0, deviation, dtype) * self._visible
             ),
         )
-        self.hidden_bias = self.add_weight(name="hidden_bias", shape=(channels, hidden), initializer="zeros")
-        self.output_kernel = self.add_weight(name="output", shape=(channels, hidden, self.levels), initializer="zeros")
-        self.output_bias = self.add_weight(name="output_bias", shape=(channels, self.levels), initializer="zeros")
+        shape = (config.levels, channels, hidden)
+        self.hidden_bias = self.add_weight(name="hidden_bias", shape=shape, initializer="zeros")
+        shape = (channels, hidden, self._centers)
+        self.output_kernel = self.add_weight(name="output", shape=shape, initializer="zeros")
+        shape = (config.levels, channels, self._centers)
+        self.output_bias = self.add_weight(name="output_bias", shape=shape, initializer="zeros")
         self.built = True
 
-    def call(self, symbols: tf.Tensor) -> tf.Tensor:
-        """Symbols (B, h, w, C) int32 in 0 .. L - 1 -> logits (B, h, w, C, L) float32."""
-        rank = tf.cast(symbols - self.levels // 2, tf.float32)
+    def call(self, symbols: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+        """Symbols (B, h, w, C) int32 in 0 .. L - 1, level from 0 (B,) int32 -> logits (B, h, w, C, L) float32."""
+        rank = tf.cast(symbols - self._centers // 2, tf.float32)
         planes = tf.concat([rank, tf.abs(rank)], axis=-1)
         planes = tf.pad(planes, [[0, 0], [ROWS_ABOVE, 0], [COLUMNS_ASIDE, COLUMNS_ASIDE], [0, 0]])
         rows, columns, _, channels, _, hidden = self.window.shape
         kernel = tf.reshape(self.window * self._visible, (rows, columns, PLANES * channels, channels * hidden))
         x = tf.nn.conv2d(planes, kernel, 1, "VALID")
-        x = tf.nn.relu(tf.reshape(x, (*tf.unstack(tf.shape(symbols)), hidden)) + self.hidden_bias)
-        return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + self.output_bias
+        hidden_bias, output_bias = (
+            tf.gather(bias, level)[:, tf.newaxis, tf.newaxis] for bias in (self.hidden_bias, self.output_bias)
+        )
+        x = tf.nn.relu(tf.reshape(x, (*tf.unstack(tf.shape(symbols)), hidden)) + hidden_bias)
+        return tf.einsum("bhwck,ckl->bhwcl", x, self.output_kernel) + output_bias
 
-    def integers(self) -> Prior:
-        """Returns the weights, rounded first to a checkpoint's float16 and then to the coder's integers."""
+    def integers(self, level: int) -> Prior:
+        """Returns the weights of a level, from 0, rounded to a checkpoint's float16, then to the coder's integers."""
+        weights = (self.window, self.hidden_bias[level], self.output_kernel, self.output_bias[level])
         scales = (SCALE, SCALE, SCALE, SCALE**2)
-        stored = [weight.numpy().astype(np.float16).astype(np.float64) for weight in self.weights]
+        stored = [np.asarray(weight).astype(np.float16).astype(np.float64) for weight in weights]
         rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
         return Prior(*(weight.astype(np.int32) for weight in rounded))
 
 
 def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """Bits per pixel that the entropy coder spends: the cross-entropy of assignments and logits (B, h, w, C, L).
+    """Bits per pixel that the entropy coder spends on each photo (B,): the cross-entropy with logits (B, h, w, C, L).
 
     With hard assignments and a gradient to the logits, it trains the prior. With soft assignments and constant logits,
     it is the rate term of the paper's equation 4, beta H(w), with neighbours as context.
     """
-    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits))
+    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits), (1, 2, 3))
     return nats / math.log(2) / tf.cast(pixels, tf.float32)

@@ -17,10 +17,9 @@ class Quantizer(keras.layers.Layer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(name="quantizer", dtype="float32")
-        self.levels = config.levels
-        start = [float(i - config.levels // 2) for i in range(config.levels)]
+        start = [float(i - config.centers // 2) for i in range(config.centers)]
         self._centers = self.add_weight(
-            name="centers", shape=(config.levels,), initializer=lambda shape, dtype: tf.constant(start, dtype)
+            name="centers", shape=(config.centers,), initializer=lambda shape, dtype: tf.constant(start, dtype)
         )
         self.built = True
 

@@ -106,25 +106,28 @@ def existing(paths: list[str], index: Path) -> list[str]:
 def training_dataset(
     paths: list[str], config: Config, start_step: int, context: tf.distribute.InputContext | None = None
 ) -> tf.data.Dataset:
-    """Returns endless batches (B, crop, crop, 3) float32 in [-1, 1] of random crops, half of them flipped.
+    """Returns endless batches of random crops, half of them flipped, each with a level.
 
-    If `context` has several input pipelines, each reads its share of every global batch, and B is the batch size per
-    replica.
+    Crops are (B, crop, crop, 3) float32 in [-1, 1], levels (B,) int32 from 0. Each run of K crops, K being the number
+    of levels, contains every level once, in random order. If `context` has several input pipelines, each reads its
+    share of every global batch, and B is the batch size per replica.
 
-    The image, crop and flip of sample n depend only on the seed and n, so a run resumed at `start_step` sees the same
-    samples as an uninterrupted one. Decoded images are not kept. An unreadable image is reported once, and the next
-    image takes its place.
+    The image, crop, flip and level of sample n depend only on the seed and n, so a run resumed at `start_step` sees the
+    same samples as an uninterrupted one. Decoded images are not kept. An unreadable image is reported once, and the
+    next image takes its place.
     """
     reader = _CropReader(paths, config.crop_size)
     count, seed = len(paths), config.seed
 
-    def load(sample: tf.Tensor) -> tf.Tensor:
+    def load(sample: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epoch, position = sample // count, sample % count
         index = tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
         draws = tf.random.stateless_uniform((3,), [tf.constant(seed, tf.int64), sample])
         crop = tf.numpy_function(reader.read, [index, draws], tf.uint8, stateful=False)
         crop = tf.ensure_shape(crop, (config.crop_size, config.crop_size, 3))
-        return tf.cast(crop, tf.float32) / 127.5 - 1.0
+        turn, place = sample // config.levels, sample % config.levels
+        level = tf.random.experimental.index_shuffle(place, [seed + 1, turn], config.levels - 1)
+        return tf.cast(crop, tf.float32) / 127.5 - 1.0, tf.cast(level, tf.int32)
 
     context = context or tf.distribute.InputContext()
     share = config.batch_size // context.num_input_pipelines

@@ -26,6 +26,11 @@ from compressgan.training.trainer import Trainer, TrainingEnded
 
 # A small model, which sees many crops in minutes. As in the original, it has no rate term.
 SMALL = Config(
+    levels=1,
+    default_level=1,
+    realism=False,
+    centers=5,
+    latent_bound=2.5,
     encoder_widths=(48, 96, 96),
     encoder_blocks=2,
     generator_widths=(96, 64, 32),
@@ -35,6 +40,7 @@ SMALL = Config(
     rate_coeff=0.0,
     rate_target=0.0,
     perceptual_coeff=0.0,
+    perceptual_kind="block2_pool",
     adversarial_from=10**9,
     crop_size=128,
     batch_size=8,
@@ -65,15 +71,15 @@ def dataset_size(train_paths: list[str]) -> list[Variant]:
 
 
 def quantization(train_paths: list[str]) -> list[Variant]:
-    """The same training with several numbers of channels and levels."""
+    """The same training with several numbers of channels and centers."""
     return [
         # The bound gives each center an equal share of the latents' range.
         Variant(
-            f"C = {channels}, L = {levels}",
-            SMALL.replace(latent_channels=channels, levels=levels, latent_bound=levels / 2),
+            f"C = {channels}, L = {centers}",
+            SMALL.replace(latent_channels=channels, centers=centers, latent_bound=centers / 2),
             train_paths,
         )
-        for channels, levels in QUANTIZATIONS
+        for channels, centers in QUANTIZATIONS
     ]
 
 
@@ -207,6 +213,6 @@ def coders(checkpoint: Path, photos: list[np.ndarray], settings: dict) -> Iterat
     settings["title"] = f"model of {checkpoint.resolve().name}"
     coded = [(codec.symbols(photo), *photo.shape[:2]) for photo in photos]
     for coder in reversed(CODERS):
-        sizes = [len(codec.to_bytes(symbols, height, width, coder)) for symbols, height, width in coded]
+        sizes = [len(codec.to_bytes(symbols, height, width, coder=coder)) for symbols, height, width in coded]
         rates = [8 * size / (height * width) for size, (_, height, width) in zip(sizes, coded, strict=True)]
         yield {"row": coder, "bytes": float(np.mean(sizes)), "bpp": float(np.mean(rates))}

@@ -2,8 +2,8 @@
 
 The rate term is in `networks/prior.py`, the VGG19 term in `perceptual.py`.
 
-A discriminator's output has one list of feature maps per scale, which ends with the logits. Every term is a float32
-scalar, averaged over the batch.
+A discriminator's output has one list of feature maps per scale, which ends with the logits. Every term but the
+distortion is a float32 scalar, averaged over the batch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def discriminator_adversarial(real: ScaleFeatures, fake: ScaleFeatures, vanilla:
 
 
 def distortion(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Mean squared error of photos (B, H, W, 3) on [-1, 1]."""
-    return tf.reduce_mean(tf.math.squared_difference(x, y))
+    """Mean squared error of each photo, (B, H, W, 3) in [-1, 1] -> (B,)."""
+    return tf.reduce_mean(tf.math.squared_difference(x, y), axis=(1, 2, 3))
 
 
 def pattern(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ from compressgan.networks.model import dtype_policy
 
 FEATURE_LAYER = "block2_pool"
 LEAST_ACTIVE = 1e-3  # share of the positions
+NORMALIZED = ("block1_conv2", "block2_conv2")  # layers of the normalized distance
 LAYERS = ("block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2")  # the convolutions up to there
 WAYS_OUT = (
     "connect to the internet once so that Keras can download the ImageNet weights, "
@@ -24,33 +25,53 @@ WAYS_OUT = (
 
 
 class PerceptualLoss:
-    """Root mean square distance between VGG19 features at block2_pool, with a mean activation of 1 in each channel.
+    """Distance between VGG19 features, with a mean activation of 1 in each channel.
+
+    "block2_pool" is the root mean square distance of the features there. "normalized" is the squared distance of
+    feature vectors of length 1 at each position, summed over two layers, as in LPIPS (Zhang et al., arXiv 1801.03924).
+    It does not let strong edges outweigh fine texture.
 
     Args:
         weights: "imagenet", which Keras downloads and caches, or the path of a Keras .h5 file that holds at least the
             layers up to block2_conv2 under their Keras names.
         precision: of the layers' arithmetic.
+        kind: "block2_pool", which is also a metric, or "normalized".
 
     Raises:
         CompressGANError: the weights cannot be loaded; the message lists the alternatives.
     """
 
-    def __init__(self, weights: str | Path, precision: str = "float32") -> None:
+    def __init__(self, weights: str | Path, precision: str = "float32", kind: str = "block2_pool") -> None:
         with dtype_policy(precision):
             vgg19 = _load_imagenet() if weights == "imagenet" else _load_file(Path(weights))
         normalize_channels(vgg19)
-        self._extractor = keras.Model(vgg19.input, vgg19.get_layer(FEATURE_LAYER).output, name="vgg19_features")
+        self._normalized = kind == "normalized"
+        layers = NORMALIZED if self._normalized else (FEATURE_LAYER,)
+        outputs = [vgg19.get_layer(name).output for name in layers]
+        self._extractor = keras.Model(vgg19.input, outputs, name="vgg19_features")
         self._extractor.trainable = False
 
-    def features(self, photos: tf.Tensor) -> tf.Tensor:
-        """Returns features (B, H/4, W/4, 128) of photos (B, H, W, 3) float32 in [-1, 1]."""
-        return tf.cast(self._extractor(_preprocessed(127.5 * (photos + 1.0))), tf.float32)
+    def features(self, photos: tf.Tensor) -> list[tf.Tensor]:
+        """Returns features (B, h, w, n) float32 in each layer of photos (B, H, W, 3) float32 in [-1, 1]."""
+        return [tf.cast(x, tf.float32) for x in tf.nest.flatten(self._extractor(_preprocessed(127.5 * (photos + 1.0))))]
 
     def __call__(self, photos: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
         """Returns the mean distance between photos, held constant, and reconstructions, both in [-1, 1]: a scalar."""
-        difference = tf.stop_gradient(self.features(photos)) - self.features(reconstructions)
+        pairs = zip(self.features(tf.stop_gradient(photos)), self.features(reconstructions), strict=True)
+        if self._normalized:
+            return tf.add_n([tf.reduce_mean(_squared_distance(*map(_unit, pair))) for pair in pairs])
+        ((a, b),) = pairs
         # The small constant keeps the root's gradient finite if both are equal.
-        return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(difference), axis=(1, 2, 3)) + 1e-12))
+        return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(a - b), axis=(1, 2, 3)) + 1e-12))
+
+
+def _unit(features: tf.Tensor) -> tf.Tensor:
+    # The small constant is inside the root, so that the gradient stays finite where nothing is active (MS-ILLM's fix).
+    return features * tf.math.rsqrt(tf.reduce_sum(tf.square(features), axis=-1, keepdims=True) + 1e-6)
+
+
+def _squared_distance(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(a - b), axis=-1)
 
 
 def normalize_channels(vgg19: keras.Model) -> None:

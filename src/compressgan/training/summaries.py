@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,24 @@ class Summaries:
             hparams.hparams({k: str(v) if isinstance(v, list) else v for k, v in values.items()})
         self.flush()
 
-    def training(self, step: int, terms: dict[str, float], learning_rate: float, speed: float) -> None:
-        """Writes the loss terms and gradient norms of one step, and the speed in images per second."""
+    def training(
+        self, step: int, terms: dict[str, float], levels: list[dict[str, float]], learning_rate: float, speed: float
+    ) -> None:
+        """Writes the loss terms and gradient norms of one step, and the speed in images per second.
+
+        Args:
+            step: the number of steps done.
+            terms: by name.
+            levels: for each level from 1 on, its figures by name, which may be NaN if they are not known.
+            learning_rate, speed: in this step.
+        """
         with self._writer.as_default(step):
             for name, value in terms.items():
                 tf.summary.scalar(name if "/" in name else f"loss/{name}", value)
+            for level, figures in enumerate(levels, start=1):
+                for name, value in figures.items():
+                    if not math.isnan(value):
+                        tf.summary.scalar(f"level{level}/{name}", value)
             tf.summary.scalar("learning_rate", learning_rate)
             tf.summary.scalar("images_per_second", speed)
 
@@ -48,14 +62,15 @@ class Summaries:
         photos: list[np.ndarray],
         result: Validation,
     ) -> None:
-        """Writes figures, originals beside reconstructions, latents, symbol usage, and centers."""
+        """Writes figures, originals beside reconstructions of rising realism, latents, symbol usage, and centers."""
         share = np.bincount(result.symbols, minlength=len(result.centers)) / result.symbols.size
         share = share[share > 0]
         with self._writer.as_default(step):
             for name, value in figures.items():
                 tf.summary.scalar(f"validation/{name}", value)
-            for i, pair in enumerate(zip(photos[:PICTURES], result.reconstructions[:PICTURES], strict=True)):
-                tf.summary.image(f"original_and_reconstruction/{i}", np.concatenate(pair, axis=1)[np.newaxis])
+            for i, (photo, pictures) in enumerate(zip(photos[:PICTURES], result.pictures[:PICTURES], strict=True)):
+                row = np.concatenate([photo, *pictures], axis=1)
+                tf.summary.image(f"original_and_reconstructions/{i}", row[np.newaxis])
             tf.summary.histogram("latents", result.latents)
             tf.summary.histogram("symbols", result.symbols, buckets=len(result.centers))
             tf.summary.scalar("symbols/entropy_bits", -float(share @ np.log2(share)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,7 +13,14 @@ from compressgan.networks.model import CompressGAN, dtype_policy
 from compressgan.training import losses
 from compressgan.training.optimizers import Adam, Muon
 from compressgan.training.perceptual import PerceptualLoss
-from compressgan.training.rate_control import next_rate_coeff
+from compressgan.training.rate_control import next_rate_coeffs
+from compressgan.training.schedules import (
+    average_decay,
+    in_realism_stage,
+    learning_rate,
+    learning_rate_factor,
+    temperature,
+)
 
 Terms = dict[str, tf.Tensor]
 
@@ -52,23 +57,25 @@ class TrainStep:
             networks = (self.model.encoder, self.model.quantizer, self.model.generator)
             self._variables = [variable for network in networks for variable in network.trainable_variables]
             self.optimizer = self._make_optimizer(self._variables, OPTIMIZERS[config.optimizer])
+            if config.realism:
+                generator = self.model.generator.trainable_variables
+                self.realism_optimizer = self._make_optimizer(generator, OPTIMIZERS[config.optimizer])
             # The prior has its own, higher learning rate. It must keep up with the latents, or the rate term would
             # follow an outdated prior.
             self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
             self.discriminator_optimizer = self._make_optimizer(self.discriminator.trainable_variables)
-            self.rate_coeff = tf.Variable(config.rate_coeff, trainable=False, name="rate_coeff")
 
     def trackables(self) -> dict[str, object]:
         """Returns everything that changes with a step, for tf.train.Checkpoint."""
-        return {
+        state = {
             "model": self.model,
             "ema": self.ema,
             "discriminator": self.discriminator,
             "optimizer": self.optimizer,
             "prior_optimizer": self.prior_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
-            "rate_coeff": self.rate_coeff,
         }
+        return {**state, "realism_optimizer": self.realism_optimizer} if self.config.realism else state
 
     def _make_optimizer(self, variables: list[keras.Variable], kind: type[Adam] = Adam) -> keras.optimizers.Optimizer:
         optimizer = kind(beta_1=self.config.adam_beta_1)
@@ -77,50 +84,59 @@ class TrainStep:
         optimizer.build(variables)
         return optimizer
 
-    def __call__(self, photos: tf.Tensor, step: int) -> Terms:
+    def __call__(self, batch: tuple[tf.Tensor, tf.Tensor], step: int) -> Terms:
         """Trains on a batch.
 
         Args:
-            photos: (B, H, W, 3) float32 in [-1, 1], from the strategy's dataset.
+            batch: photos (B, H, W, 3) float32 in [-1, 1], and their levels from 0 (B,) int32, from the strategy's
+                dataset.
             step: number of steps before this one.
 
         Returns:
-            Every loss term and gradient norm: float32 scalars, means over the replicas.
+            Every loss term and gradient norm: float32 scalars, means over the replicas. Also for each level, (K,)
+            float32: its weight of the rate, and sums over its photos at realism 0.
         """
         config = self.config
-        perceptual = self._perceptual is not None and step >= config.perceptual_from
+        realism = in_realism_stage(config, step)
         adversarial = step >= config.adversarial_from
+        perceptual = self._perceptual is not None and (realism or not config.realism)
+        if realism and step == config.adversarial_from:
+            # The first stage ends here. What is frozen is what inference uses.
+            self.model.set_weights(self.ema.get_weights())
         factor = learning_rate_factor(config, step)
-        self.optimizer.learning_rate = config.learning_rate * factor
+        (self.realism_optimizer if realism else self.optimizer).learning_rate = learning_rate(config, step)
         self.prior_optimizer.learning_rate = config.prior_learning_rate * factor
         self.discriminator_optimizer.learning_rate = config.discriminator_learning_rate * factor
         return self._distributed(
-            photos,
+            batch,
             tf.constant(temperature(config, step)),
-            # At first the average must decay faster than `ema_decay`, or the random start would stay in it for long.
-            tf.constant(min(config.ema_decay, (1 + step) / (10 + step))),
+            tf.constant(average_decay(config, step)),
             self._corner(step, self._perceptual_side) if perceptual else None,
             self._corner(step, self.discriminator_side) if adversarial else None,
+            realism,
         )
 
     @tf.function
     def _distributed(
         self,
-        photos: tf.Tensor,
+        batch: tuple[tf.Tensor, tf.Tensor],
         temperature: tf.Tensor,
         decay: tf.Tensor,
         perceptual_corner: tf.Tensor | None,
         discriminator_corner: tf.Tensor | None,
+        realism: bool,
     ) -> Terms:
         corners = (perceptual_corner, discriminator_corner)  # of the terms' windows; None before a term starts
-        terms = self._strategy.run(self._replica_step, (photos, temperature, *corners))
+        terms, sums = self._strategy.run(self._replica_step, (*batch, temperature, *corners, realism))
         for average, variable in zip(self.ema.weights, self.model.weights, strict=True):
             average.assign_sub((1 - decay) * (average - variable))
         terms = {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in terms.items()}
-        terms["rate_coeff"] = self.rate_coeff + 0.0
-        if self.config.rate_target:
-            self.rate_coeff.assign(next_rate_coeff(self.rate_coeff, terms["code_length"], self.config))
-        return terms
+        sums = {name: self._strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+        rate_coeffs = tf.convert_to_tensor(self.model.rate_coeffs)
+        if self.config.rate_target and not realism:
+            following = next_rate_coeffs(rate_coeffs, sums["levels/rate"], sums["levels/photos"], self.config)
+            self.model.rate_coeffs.assign(following)
+        return {**terms, **sums, "levels/rate_coeff": rate_coeffs}
 
     def _corner(self, step: int, side: int) -> tf.Tensor:
         """Returns the row and column of a window of this side in the crops. They depend only on seed and step."""
@@ -130,44 +146,56 @@ class TrainStep:
     def _replica_step(
         self,
         photos: tf.Tensor,
+        level: tf.Tensor,
         temperature: tf.Tensor,
         perceptual_corner: tf.Tensor | None,
         discriminator_corner: tf.Tensor | None,
-    ) -> Terms:
+        realism: bool,
+    ) -> tuple[Terms, Terms]:
         config, model = self.config, self.model
+        count = photos.shape[0]
+        # With realism, every other photo is painted at realism 1, and only there do its losses count.
+        painted = slice(None, None, 2 if realism else 1)
+        amount = tf.cast(tf.range(count) % 2 == 0, tf.float32) if realism else tf.zeros(count)
         names = ("adversarial", "perceptual", "feature_matching", "pattern", "discriminator")
         terms = dict.fromkeys(names, tf.constant(0.0))
         # One forward pass of each network serves all losses.
         with tf.GradientTape(persistent=True) as tape:
-            latents = model.encoder(photos, training=True)
-            reconstructions = model.generator(model.quantizer(latents, temperature=temperature), training=True)
-            terms["code_length"], terms["rate"] = model.code_lengths(latents, temperature, tf.size(photos) // 3)
-            terms["distortion"] = losses.distortion(photos, reconstructions)
+            latents = model.encoder([photos, level], training=True)
+            quantized = model.quantizer(latents, temperature=temperature)
+            if realism:
+                quantized = tf.stop_gradient(quantized)
+            reconstructions = model.generator([quantized, level, amount], training=True)
+            code_length, rate = model.code_lengths(latents, level, temperature)
+            distortion = losses.distortion(photos, reconstructions)
+            terms["code_length"], terms["rate"] = tf.reduce_mean(code_length), tf.reduce_mean(rate)
+            terms["distortion"] = tf.reduce_mean(distortion)
+            pair = (photos[painted], reconstructions[painted])
             if perceptual_corner is not None:
-                terms["perceptual"] = self._perceptual(
-                    *_windows((photos, reconstructions), perceptual_corner, self._perceptual_side)
-                )
+                terms["perceptual"] = self._perceptual(*_windows(pair, perceptual_corner, self._perceptual_side))
             if discriminator_corner is not None:
-                terms["pattern"] = losses.pattern(photos, reconstructions)
-                real, fake = (
-                    self.discriminator(window, training=True)
-                    for window in _windows((photos, reconstructions), discriminator_corner, self.discriminator_side)
-                )
+                terms["pattern"] = losses.pattern(*pair)
+                real, fake = self._judged(*pair, quantized[painted], discriminator_corner)
                 terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
-            terms["generator"] = (
-                config.distortion_coeff * terms["distortion"]
-                + self.rate_coeff * terms["rate"]
-                + config.perceptual_coeff * terms["perceptual"]
+            impression = (
+                config.perceptual_coeff * terms["perceptual"]
                 + config.adversarial_coeff * terms["adversarial"]
                 + config.feature_matching_coeff * terms["feature_matching"]
                 + config.pattern_coeff * terms["pattern"]
             )
-            trained = [
-                ("generator", "generator", self.optimizer, self._variables),
-                ("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables),
-            ]
+            # The mean over all photos of the batch, of which one half may have no such terms.
+            share = 0.5 if realism else 1.0
+            terms["generator"] = self._rate_distortion(distortion, rate, level, amount) + share * impression
+            if realism:
+                generator = model.generator.trainable_variables
+                trained = [("generator", "generator", self.realism_optimizer, generator)]
+            else:
+                trained = [
+                    ("generator", "generator", self.optimizer, self._variables),
+                    ("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables),
+                ]
             if discriminator_corner is not None:
                 variables = self.discriminator.trainable_variables
                 trained.append(("discriminator", "discriminator", self.discriminator_optimizer, variables))
@@ -176,7 +204,39 @@ class TrainStep:
         gradients = [tape.gradient(loss, variables) for loss, (*_, variables) in zip(scaled, trained, strict=True)]
         for (name, _, optimizer, variables), own in zip(trained, gradients, strict=True):
             terms[f"gradient_norm/{name}"] = self._apply(optimizer, own, variables)
-        return terms
+        sums = {"photos": 1 - amount, "rate": (1 - amount) * code_length, "distortion": (1 - amount) * distortion}
+        sums = {
+            f"levels/{name}": tf.math.unsorted_segment_sum(value, level, config.levels) for name, value in sums.items()
+        }
+        return terms, sums
+
+    def _rate_distortion(
+        self, distortion: tf.Tensor, rate: tf.Tensor, level: tf.Tensor, amount: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the mean of distortion and rate over the photos, both (B,), at levels and realisms (B,)."""
+        config = self.config
+        rate_coeff = tf.gather(self.model.rate_coeffs, level)
+        distortion_coeff = config.distortion_coeff + amount * (
+            config.realism_distortion_coeff - config.distortion_coeff
+        )
+        # In D + lambda R, low rates would drown the others; in D / lambda + R, high ones. This is the middle. Photos
+        # painted at realism 1 have other terms beside these, whatever their level, and count in full.
+        balance = tf.minimum(1.0, tf.math.rsqrt(rate_coeff)) if config.levels > 1 else tf.ones_like(rate_coeff)
+        balance += amount * (1 - balance)
+        return tf.reduce_mean(balance * (distortion_coeff * distortion + rate_coeff * rate))
+
+    def _judged(
+        self, photos: tf.Tensor, reconstructions: tf.Tensor, latents: tf.Tensor, corner: tf.Tensor
+    ) -> tuple[losses.ScaleFeatures, losses.ScaleFeatures]:
+        """Returns what the discriminator sees in a window of the photos and of the reconstructions."""
+        hint = []
+        if self.config.discriminator_sees_latents:
+            hint = [tf.repeat(tf.repeat(tf.stop_gradient(latents), STRIDE, axis=1), STRIDE, axis=2)]
+        photos, reconstructions, *hint = _windows((photos, reconstructions, *hint), corner, self.discriminator_side)
+        # A model of one input takes it without a list.
+        inputs = [[batch, *hint] if hint else batch for batch in (photos, reconstructions)]
+        real, fake = (self.discriminator(own, training=True) for own in inputs)
+        return real, fake
 
     def _apply(
         self, optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
@@ -184,6 +244,8 @@ class TrainStep:
         """Applies the replicas' mean gradients, clipped together, and returns their norm before clipping."""
         replica = tf.distribute.get_replica_context()
         scale = optimizer.scale_loss(tf.constant(1.0))
+        # A level's vectors get one slice for each photo. Only their sum has the right norm.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         gradients = replica.all_reduce("MEAN", gradients)
         norm = tf.linalg.global_norm(gradients)
         factor = 1 / replica.num_replicas_in_sync  # the optimizer sums over the replicas
@@ -197,17 +259,3 @@ class TrainStep:
 
 def _windows(batches: tuple[tf.Tensor, ...], corner: tf.Tensor, side: int) -> list[tf.Tensor]:
     return [tf.image.crop_to_bounding_box(batch, corner[0], corner[1], side, side) for batch in batches]
-
-
-def learning_rate_factor(config: Config, step: int) -> float:
-    """Returns the factor of all learning rates: a linear warm-up, then a cosine decay."""
-    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    done = min(1.0, max(0.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)))
-    share = config.final_learning_rate_share
-    return warmup * (share + (1 - share) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def temperature(config: Config, step: int) -> float:
-    """Returns the temperature of the soft assignment, which changes geometrically from the first to the last step."""
-    done = min(1.0, step / config.steps)
-    return config.temperature * (config.final_temperature / config.temperature) ** done

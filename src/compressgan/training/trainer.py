@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -20,12 +21,15 @@ from compressgan.networks.model import CompressGAN
 from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
 from compressgan.training.guards import deferred_signals, locked
 from compressgan.training.perceptual import PerceptualLoss
+from compressgan.training.schedules import learning_rate
 from compressgan.training.summaries import Summaries
-from compressgan.training.train_step import TrainStep, learning_rate_factor
+from compressgan.training.train_step import TrainStep
 from compressgan.training.validation import Validator
 
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
-SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "perceptual_coeff", "vgg19_weights")  # define that score
+# The settings that define that score.
+SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "default_level")
+SCORED += ("perceptual_coeff", "perceptual_kind", "vgg19_weights")
 
 
 class TrainingEnded(Exception):  # noqa: N818, it is not an error
@@ -35,8 +39,8 @@ class TrainingEnded(Exception):  # noqa: N818, it is not an error
 class Trainer:
     """Trains a CompressGAN in a checkpoint folder, and resumes from the training state there if there is one.
 
-    The first stage has no adversarial term, because training a GAN from scratch is unstable. From
-    `adversarial_from` on, the discriminator is trained too.
+    The first stage has no adversarial term, because training a GAN from scratch is unstable. From `adversarial_from`
+    on, the discriminator is trained, too. With `realism`, encoder, centers and prior are frozen from there on.
 
     Args:
         config: the settings.
@@ -64,6 +68,8 @@ class Trainer:
             raise CompressGANError(
                 f"batch_size {config.batch_size} cannot be divided among {strategy.num_replicas_in_sync} devices"
             )
+        if config.realism and config.batch_size // strategy.num_replicas_in_sync % 2:
+            raise CompressGANError("with realism, each device needs an even number of photos: change batch_size")
         resolver = strategy.cluster_resolver
         # Every worker reads the checkpoint; only one writes it.
         several_workers = resolver is not None and bool(resolver.cluster_spec())
@@ -87,18 +93,34 @@ class Trainer:
         if several_workers:
             self._assert_same_step()
         if resuming:
-            # A rate weight that follows a target keeps the value that it has reached, unless the user sets a new one.
             before = read_config(directory)[0]
-            if not config.rate_target or config.rate_coeff != before.rate_coeff:
-                self.train_step.rate_coeff.assign(config.rate_coeff)
+            self._assert_stage_can_stay(before)
+            # Rate weights that follow a target keep what they have reached, unless the user sets a new start.
+            if config.rate_coeff != before.rate_coeff:
+                self._start_rates()
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
                 self.best_score.assign(math.inf)  # the old score is not comparable
         elif init_from:
+            stored = StoredModel(init_from)
             for model in (self.model, self.ema):
-                model.assign(StoredModel(init_from))
+                model.assign(stored)
+            if not config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
+                self._start_rates()
         if self._is_chief:
             make_folder(log_directory)
         self._summaries = Summaries(log_directory if self._is_chief else None)
+
+    def _assert_stage_can_stay(self, before: Config) -> None:
+        """Checks that changed settings do not undo or skip what the second stage begins with."""
+        step, config = int(self.step.numpy()), self.config
+        names = [name for name in ("adversarial_from", "rate_coeff") if getattr(config, name) != getattr(before, name)]
+        if config.realism and names and step > min(before.adversarial_from, config.adversarial_from):
+            raise CompressGANError(f"{self.directory}: in the second stage of training, {names[0]} cannot change")
+
+    def _start_rates(self) -> None:
+        """Sets the rate weights of all levels to where they start."""
+        for model in (self.model, self.ema):
+            model.rate_coeffs.assign(tf.fill(model.rate_coeffs.shape, self.config.rate_coeff))
 
     def _assert_same_step(self) -> None:
         """Checks that all workers start at the same step: a folder that they do not share would mix two trainings."""
@@ -192,9 +214,12 @@ class Trainer:
         )
         batches = iter(dataset)
         clock, clock_step = time.perf_counter(), start
+        sums: dict[str, np.ndarray] = {}  # over the photos of each level since the last entry in TensorBoard
         for step in range(start, config.steps):
-            terms = {name: float(value) for name, value in self.train_step(next(batches), step).items()}
+            result = {name: value.numpy() for name, value in self.train_step(next(batches), step).items()}
+            terms = {name: float(value) for name, value in result.items() if not value.ndim}
             self._assert_finite(step + 1, terms)
+            sums = {name: value + sums.get(name, 0.0) for name, value in result.items() if value.ndim}
             step += 1
             self.step.assign(step)
             progress.set_postfix(
@@ -205,8 +230,9 @@ class Trainer:
                 now = time.perf_counter()
                 speed = (step - clock_step) * config.batch_size / (now - clock)
                 clock, clock_step = now, step
-                learning_rate = config.learning_rate * learning_rate_factor(config, step - 1)
-                self._summaries.training(step, terms, learning_rate, speed)
+                levels = level_figures(sums, result["levels/rate_coeff"], config)
+                self._summaries.training(step, terms, levels, learning_rate(config, step - 1), speed)
+                sums = {}
             if validator and step % config.validate_every == 0:
                 self._validate(step, validator, progress)
             if step % config.save_every == 0:
@@ -261,4 +287,16 @@ class Trainer:
         if best:
             self.best_score.assign(result.figures["score"])
             self.ema.save_weights_for_inference(self.directory / BEST, step)
-        progress.write(f"step {step}: {mean_line(result.rows)}{', the best so far' if best else ''}")
+        for level, rows in result.rows.items():
+            progress.write(f"step {step}, level {level}: {mean_line(rows)}")
+        if best:
+            progress.write(f"step {step}: the best so far")
+
+
+def level_figures(sums: dict[str, np.ndarray], rate_coeffs: np.ndarray, config: Config) -> list[dict[str, float]]:
+    """Returns the figures of each level for TensorBoard, from sums over its photos as `TrainStep` returns them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates, errors = (sums[f"levels/{name}"] / sums["levels/photos"] for name in ("rate", "distortion"))
+        psnrs = 10 * np.log10(4 / errors)  # the peak on [-1, 1] is 2
+    columns = {"rate": rates, "rate_target": config.rate_targets, "rate_coeff": rate_coeffs, "psnr": psnrs}
+    return [{name: float(values[i]) for name, values in columns.items()} for i in range(config.levels)]

@@ -1,4 +1,4 @@
-"""Validation: compressing whole photos to real bytes with the averaged weights."""
+"""Validation: compressing whole photos to real bytes at every level with the averaged weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from compressgan.networks.model import CompressGAN
 from compressgan.training.perceptual import PerceptualLoss
 
 UNLIMITED = 2**62  # bytes: validation photos are small, so they are never tiled
+REALISMS = (0.0, 0.5, 1.0)  # of the pictures shown
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,18 @@ class Validation:
     """Results of one validation.
 
     Attributes:
-        rows: the figures of each photo.
-        figures: mean figures by name. `score` is the generator's loss without its adversarial terms.
-        reconstructions: (H, W, 3) uint8 each.
-        latents: latents of all photos, flat float32.
-        symbols: symbols of all photos, flat int32.
+        rows: the figures of each photo at each level, by level, at realism 0.
+        figures: mean figures by name. `score` is the weighted distortion over all levels at realism 0, plus the rate if
+            it has no target, plus the weighted VGG19 distance at the default level and realism 1.
+        pictures: for each photo, its reconstructions at the default level and several realisms, (H, W, 3) uint8 each.
+        latents: latents of all photos at the default level, flat float32.
+        symbols: their symbols, flat int32.
         centers: (L,) float32.
     """
 
-    rows: list[Figures]
+    rows: dict[int, list[Figures]]
     figures: dict[str, float]
-    reconstructions: list[np.ndarray]
+    pictures: list[list[np.ndarray]]
     latents: np.ndarray
     symbols: np.ndarray
     centers: np.ndarray
@@ -54,25 +56,38 @@ class Validator:
 
     def __call__(self) -> Validation:
         codec = Codec(self._networks, memory=UNLIMITED, effort=0)
-        latents = [codec.latents(photo) for photo in self.photos]
+        shown = codec.default_level
+        rows, errors, figures = {}, [], {}
+        for level in range(1, codec.levels + 1):
+            files = [codec.compress(photo, level) for photo in self.photos]
+            reconstructions = [codec.decompress(file, realism=0.0) for file in files]
+            rows[level] = [compare(codec, *job) for job in zip(self.photos, files, reconstructions, strict=True)]
+            errors += [_mse(*pair) for pair in zip(self.photos, reconstructions, strict=True)]
+            for name in ("psnr", "ms_ssim", "bpp"):
+                figures[f"level{level}/{name}"] = mean(rows[level], name)
+            if level == shown:
+                pictures = [[codec.decompress(file, realism) for realism in self._realisms()] for file in files]
+        rate = float(np.mean([figures[f"level{level}/bpp"] for level in rows]))
+        figures |= {name: figures[f"level{shown}/{name}"] for name in ("psnr", "ms_ssim", "bpp")}
+        figures |= self._score(float(np.mean(errors)), rate, [own[-1] for own in pictures])
+        latents = [codec.latents(photo, shown) for photo in self.photos]
         symbols = [codec.quantize(own) for own in latents]
-        files = [codec.to_bytes(own, *photo.shape[:2]) for own, photo in zip(symbols, self.photos, strict=True)]
-        reconstructions = [codec.decompress(file) for file in files]
-        rows = [compare(codec, *job) for job in zip(self.photos, files, reconstructions, strict=True)]
-        figures = {name: mean(rows, name) for name in ("psnr", "ms_ssim", "bpp")}
-        figures |= self._score(figures["bpp"], reconstructions)
         flat_latents, flat_symbols = (np.concatenate([own.ravel() for own in kind]) for kind in (latents, symbols))
-        return Validation(rows, figures, reconstructions, flat_latents, flat_symbols, self._networks.centers)
+        return Validation(rows, figures, pictures, flat_latents, flat_symbols, self._networks.centers)
 
-    def _score(self, bpp: float, reconstructions: list[np.ndarray]) -> dict[str, float]:
+    def _realisms(self) -> tuple[float, ...]:
+        return REALISMS if self._config.realism else REALISMS[:1]
+
+    def _score(self, distortion: float, rate: float, most_real: list[np.ndarray]) -> dict[str, float]:
         config = self._config
-        pairs = [
-            tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(self.photos, reconstructions, strict=True)
-        ]
         # A rate that is held at a target does not count, because its weight changes from step to step.
-        score = 0.0 if config.rate_target else config.rate_coeff * bpp
-        score += config.distortion_coeff * float(np.mean([np.mean((x - y) ** 2) for x, y in pairs]))
+        score = config.distortion_coeff * distortion + (0.0 if config.rate_target else config.rate_coeff * rate)
         if self._perceptual is None:
             return {"score": score}
-        perceptual = float(np.mean([float(self._perceptual(x, y)) for x, y in pairs]))
+        pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(self.photos, most_real, strict=True)]
+        perceptual = float(np.mean([float(self._perceptual(*pair)) for pair in pairs]))
         return {"score": score + config.perceptual_coeff * perceptual, "perceptual": perceptual}
+
+
+def _mse(photo: np.ndarray, reconstruction: np.ndarray) -> float:
+    return float(np.mean(np.square(to_float(photo) - to_float(reconstruction))))
