@@ -15,10 +15,8 @@ from compressgan.coding.bitstream import Bitstream
 from conftest import assert_one_error_line, make_photo, run_cli
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model, trained through both stages by the command."""
-    folder = tmp_path_factory.mktemp("levels")
+def trained(folder: Path) -> Path:
+    """Trains a tiny model through both stages by the command, and returns its checkpoint."""
     (folder / "photos").mkdir()
     for i in range(4):
         Image.fromarray(make_photo(90, 100 + i, i)).save(folder / "photos" / f"{i}.png")
@@ -42,7 +40,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_each_level_there_and_back_at_any_realism(model: Path, photo: Path, tmp_path: Path) -> None:
+def test_from_training_to_any_level_realism_and_size(photo: Path, tmp_path: Path) -> None:
+    model = trained(tmp_path)
     codec = Codec.load(model)
     original = np.asarray(Image.open(photo))
     files = {level: codec.compress(original, level) for level in range(1, 9)}
@@ -66,27 +65,22 @@ def test_each_level_there_and_back_at_any_realism(model: Path, photo: Path, tmp_
         np.testing.assert_array_equal(pictures[-1], codec.decompress(data, realism))
     assert not np.array_equal(pictures[0], pictures[2])
 
-
-def test_a_target_size(model: Path, photo: Path, tmp_path: Path) -> None:
-    codec = Codec.load(model)
-    original = np.asarray(Image.open(photo))
-    sizes = [len(codec.compress(original, level)) for level in (1, 8)]
-    most = round((sizes[0] * sizes[1]) ** 0.5)
+    most = round((len(files[1]) * len(files[8])) ** 0.5)
     bpp = 8 * (most + 0.5) / original[..., 0].size
-    for arguments in (("--size", most), ("--bpp", bpp)):
-        result = run_cli("inference.py", "-r", model, "-path", photo, "-o", tmp_path, *arguments)
-        assert result.returncode == 0, result.stderr
-        assert (tmp_path / "photo.bin").read_bytes() == codec.compress(original, size=most)
-        assert (tmp_path / "photo.bin").stat().st_size <= most
+    result = run_cli("inference.py", "-r", model, "-path", photo, "-o", tmp_path, "--bpp", bpp)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "photo.bin").read_bytes() == codec.compress(original, size=most)
+    assert (tmp_path / "photo.bin").stat().st_size <= most
     for size, words in ((10, "its smallest file has"), (10**6, "its largest file within 1,000,000 bytes has")):
-        result = run_cli("inference.py", "-r", model, "-path", photo, "-o", tmp_path, "--size", size)
+        arguments = ("--size", size, "--effort", 1)
+        result = run_cli("inference.py", "-r", model, "-path", photo, "-o", tmp_path, *arguments)
         assert result.returncode == 0, result.stderr
         assert [line for line in result.stderr.splitlines() if f"{photo}: {words}" in line], result.stderr
 
 
-def test_levels_and_realisms_that_do_not_exist(model: Path, photo: Path, tmp_path: Path) -> None:
-    call = ("inference.py", "-r", model, "-path", photo, "-o", tmp_path)
-    arguments = ("-r", model, "-c", photo, "-o", tmp_path, "-q", 3)
+def test_levels_and_realisms_that_do_not_exist(checkpoint: Path, photo: Path, tmp_path: Path) -> None:
+    call = ("inference.py", "-r", checkpoint, "-path", photo, "-o", tmp_path)
+    arguments = ("-r", checkpoint, "-c", photo, "-o", tmp_path, "-q", 3)
     assert_one_error_line(run_cli("inference.py", *arguments), "so they need -path", code=2)
     assert_one_error_line(run_cli(*call, "-q", 9), "-q must be in 1 .. 8 for this model, not 9", code=2)
     for arguments, words in (

@@ -74,17 +74,18 @@ def parse_arguments(project: Project) -> argparse.Namespace:
 def main(project: Project) -> int:
     arguments = parse_arguments(project)
     directory = newest_run(project.checkpoints) if arguments.rl else arguments.r
+    # What is wrong with the options is found before TensorFlow takes seconds to start.
+    config = configure(arguments, directory, project.presets)
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
     require_extra("train", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
     from compressgan.training.trainer import Trainer, TrainingEnded
 
     strategy = make_strategy(arguments.strategy)
-    config = configure(arguments, directory, project.presets)
     train_paths, test_paths = index_images(arguments, config, directory)
     if arguments.epochs is not None:
-        if arguments.epochs < 1:
-            raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
         config = config.replace(steps=max(1, arguments.epochs * len(train_paths) // config.batch_size))
     with strategy.scope():
         perceptual = load_perceptual(arguments, config)
