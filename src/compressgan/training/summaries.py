@@ -80,3 +80,12 @@ class Summaries:
     def flush(self) -> None:
         """Makes everything written so far visible."""
         self._writer.flush()
+
+
+def level_figures(sums: dict[str, np.ndarray], rate_coeffs: np.ndarray, config: Config) -> list[dict[str, float]]:
+    """Returns the figures of each level for TensorBoard, from sums over its photos as `TrainStep` returns them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates, errors = (sums[f"levels/{name}"] / sums["levels/photos"] for name in ("rate", "distortion"))
+        psnrs = 10 * np.log10(4 / errors)  # the peak on [-1, 1] is 2
+    columns = {"rate": rates, "rate_target": config.rate_targets, "rate_coeff": rate_coeffs, "psnr": psnrs}
+    return [{name: float(values[i]) for name, values in columns.items()} for i in range(config.levels)]

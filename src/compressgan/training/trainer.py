@@ -22,7 +22,7 @@ from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset,
 from compressgan.training.guards import deferred_signals, locked
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.schedules import learning_rate
-from compressgan.training.summaries import Summaries
+from compressgan.training.summaries import Summaries, level_figures
 from compressgan.training.train_step import TrainStep
 from compressgan.training.validation import Validator
 
@@ -291,12 +291,3 @@ class Trainer:
             progress.write(f"step {step}, level {level}: {mean_line(rows)}")
         if best:
             progress.write(f"step {step}: the best so far")
-
-
-def level_figures(sums: dict[str, np.ndarray], rate_coeffs: np.ndarray, config: Config) -> list[dict[str, float]]:
-    """Returns the figures of each level for TensorBoard, from sums over its photos as `TrainStep` returns them."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rates, errors = (sums[f"levels/{name}"] / sums["levels/photos"] for name in ("rate", "distortion"))
-        psnrs = 10 * np.log10(4 / errors)  # the peak on [-1, 1] is 2
-    columns = {"rate": rates, "rate_target": config.rate_targets, "rate_coeff": rate_coeffs, "psnr": psnrs}
-    return [{name: float(values[i]) for name, values in columns.items()} for i in range(config.levels)]
