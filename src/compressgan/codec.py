@@ -75,9 +75,8 @@ class Codec:
         """
         channels = self._config.latent_channels
         rows, columns = latent_size(height, width)
-        payload = (
-            math.ceil(rows * columns * channels * math.log2(len(self.centers)) / 8) + 1
-        )  # the coder may need one more
+        bits = rows * columns * channels * math.log2(len(self.centers))
+        payload = math.ceil(bits / 8) + 1  # the coder may need one more
         container = len(Bitstream(height, width, channels, 1, self.fingerprint, "block", b"").to_bytes())
         return 8 * (payload + container) / (height * width)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from compressgan.errors import CompressGANError, UsageError, logger
 if TYPE_CHECKING:
     from compressgan.codec import Codec
 
+_LEAST, _MOST = sys.float_info.min, sys.float_info.max
 PICTURE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
@@ -48,7 +50,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--realism",
         metavar="R",
-        type=_realism,
+        type=_number(float, 0, 1, "number from 0 to 1"),
         help="0: nearest to the photo, 1: most like a photograph; default: the model's",
     )
     parser.add_argument(
@@ -70,8 +72,18 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="level, from 1, the smallest files, to the model's number of levels, usually 8",
     )
-    rate.add_argument("--bpp", metavar="X", type=_positive(float), help="at most X bits per pixel for each photo")
-    rate.add_argument("--size", metavar="BYTES", type=_positive(int), help="at most this many bytes for each photo")
+    rate.add_argument(
+        "--bpp",
+        metavar="X",
+        type=_number(float, _LEAST, _MOST, "positive number"),
+        help="at most X bits per pixel for each photo",
+    )
+    rate.add_argument(
+        "--size",
+        metavar="BYTES",
+        type=_number(int, 1, _MOST, "positive whole number"),
+        help="at most this many bytes for each photo",
+    )
     parser.add_argument(
         "--report", action="store_true", help="also write report.html, with SSIMULACRA2 for photos up to 2 megapixels"
     )
@@ -106,38 +118,21 @@ def require_extra(name: str, *modules: str) -> None:
         raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Returns a converter of text to a positive number of this kind."""
+def _number(kind: Callable[[str], float], least: float, most: float, name: str) -> Callable[[str], float]:
+    """Returns a converter of text to a number of this kind from `least` to `most`; `name` says what it should be."""
 
     def convert(text: str) -> float:
         try:
             number = kind(text)
         except ValueError:
-            number = 0
-        if not 0 < number < math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is not a positive {'whole ' if kind is int else ''}number")
+            number = math.nan
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not a {name}")
         return number
 
     return convert
 
 
-def _realism(text: str) -> float:
-    """Returns a number from 0 to 1."""
-    try:
-        realism = float(text)
-    except ValueError:
-        realism = -1.0
-    if not 0 <= realism <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
-    return realism
-
-
 def _gibibytes(text: str) -> int:
     """Returns GiB as bytes."""
-    try:
-        gibibytes = float(text)
-    except ValueError:
-        gibibytes = 0.0
-    if not 0 < gibibytes < 2**20:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of GiB")
-    return int(gibibytes * 2**30)
+    return int(_number(float, _LEAST, math.nextafter(2**20, 0), "positive number of GiB")(text) * 2**30)

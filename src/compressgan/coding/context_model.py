@@ -63,9 +63,8 @@ class Prior(NamedTuple):
     def blank(cls, channels: int, centers: int) -> Prior:
         """Returns a prior for which all symbols are equally likely."""
         window = (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, 1)
-        return cls(
-            *(np.zeros(s, np.int32) for s in (window, (channels, 1), (channels, 1, centers), (channels, centers)))
-        )
+        shapes = (window, (channels, 1), (channels, 1, centers), (channels, centers))
+        return cls(*(np.zeros(shape, np.int32) for shape in shapes))
 
 
 def stages(channels: int) -> np.ndarray:

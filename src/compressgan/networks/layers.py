@@ -118,14 +118,14 @@ class Modulation(layers.Layer):
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Channels (B, H, W, C), level from 0 (B,) int32 and, if it is told, realism (B,) -> (B, H, W, C)."""
         x, level, *realism = inputs
+        if self._levels == 1 and not self._realism:
+            return x
         scale, shift = 0.0, 0.0
         if self._levels > 1:
             scale, shift = tf.gather(self.scale, level), tf.gather(self.shift, level)
         if self._realism:
             amount = realism[0][:, tf.newaxis]
             scale, shift = scale + amount * self.realism_scale, shift + amount * self.realism_shift
-        if self._levels == 1 and not self._realism:
-            return x
         # x (1 + scale) would round 1 + scale to the few digits of bfloat16.
         return x + (x * scale[:, tf.newaxis, tf.newaxis] + shift[:, tf.newaxis, tf.newaxis])
 
