@@ -119,7 +119,12 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
     ]
     for arguments, words in cases:
         assert_one_error_line(run_cli("inference.py", *arguments), words)
-    assert_one_error_line(run_cli("inference.py", "-c", photo, "-o", out, "--report"), "needs -path", code=2)
+    for arguments, words in (
+        (("-c", photo, "--report"), "need -path"),
+        (("-c", photo, "--bin-only"), "need -path"),
+        (("-path", photo, "--bin-only", "--realism", 1), "which --bin-only does not make"),
+    ):
+        assert_one_error_line(run_cli("inference.py", *arguments, "-o", out), words, code=2)
     for arguments in (
         ("-o", out),
         ("-path", photo, "-c", photo, "-o", out),
@@ -154,6 +159,23 @@ def test_report_format_and_timings(checkpoint: Path, photos: Path, tmp_path: Pat
     result = run_cli("inference.py", "-r", checkpoint, "-c", out, "-o", tmp_path / "back", "--format", "jpeg")
     assert result.returncode == 0, result.stderr
     assert Image.open(tmp_path / "back" / "sub" / "d_reconstructed.jpg").format == "JPEG"
+
+
+def test_bin_only(checkpoint: Path, photos: Path, compressed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "only"
+    arguments = ("-r", checkpoint, "-path", photos, "-o", out, "--bin-only")
+    result = run_cli("inference.py", *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    made = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert made == {name: (compressed / name).read_bytes() for name in ("a.bin", "b.bin", "c.bin", "sub/d.bin")}
+    size = len(made["a.bin"])
+    assert f"a.png: 100 x 80, {size} bytes, {8 * size / 8000:.4f} bpp" in result.stdout.splitlines()
+    (out / "a.bin").unlink()
+    (out / "b.bin").write_text("mine")
+    result = run_cli("inference.py", *arguments, "--no-overwrite")
+    assert result.returncode == 0, result.stderr
+    assert "3 of 4 files are already done" in result.stdout
+    assert ((out / "a.bin").read_bytes(), (out / "b.bin").read_text()) == (made["a.bin"], "mine")
 
 
 def test_no_overwrite_makes_what_is_missing_only(compressed: Path, checkpoint: Path, photos: Path) -> None:

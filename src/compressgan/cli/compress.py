@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from compressgan.cli.jobs import Job, Result, find_jobs, naming, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.coding.bitstream import BitstreamError
-from compressgan.errors import logger
+from compressgan.errors import UsageError, logger
 from compressgan.images.files import make_folder, replacing
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import check_size, write_picture
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 def compress(arguments: argparse.Namespace) -> int:
     """Compresses `arguments.path`, prints and writes the figures, and returns the exit code."""
+    if arguments.bin_only:
+        return compress_only(arguments)
     started = time.perf_counter()
     jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
     make_folder(arguments.o)
@@ -59,6 +61,20 @@ def compress(arguments: argparse.Namespace) -> int:
     return code
 
 
+def compress_only(arguments: argparse.Namespace) -> int:
+    """Makes the `.bin` files of `arguments.path` and nothing else, and returns the exit code."""
+    if arguments.report or arguments.realism is not None:
+        raise UsageError("--report and --realism are about reconstructions, which --bin-only does not make")
+    started = time.perf_counter()
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
+    make_folder(arguments.o)
+    compressor = Compressor(load_codec(arguments), arguments, None)
+    if arguments.verbose:
+        print(f"start-up: {time.perf_counter() - started:.1f} s")
+    todo = [job for job in jobs if compressor.missing(job)]
+    return run_jobs(todo, len(jobs), {}, (compressor.read, 1), (compressor.encode, 1), (compressor.write_binary, 2))
+
+
 class Compressor:
     """The stages of compressing one photo. Each stage can run in its own threads.
 
@@ -72,7 +88,9 @@ class Compressor:
         self._codec = codec
         self._report = report
         self._arguments = arguments
-        self._suffixes = (".bin", f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
+        self._suffixes = (".bin",)
+        if not arguments.bin_only:
+            self._suffixes += (f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
         realism = codec.default_realism if arguments.realism is None else arguments.realism
         self._realism = realism if codec.realism else math.nan
         self._noted: set[str] = set()
@@ -94,16 +112,22 @@ class Compressor:
 
         with job.timed("read"):
             job.photo = read_photo(job.file, note)
-        check_size(job.output(self._suffixes[1]), *job.photo.shape[:2])  # fails before the work rather than after it
+        for suffix in self._suffixes[1:]:  # fails before the work rather than after it
+            check_size(job.output(suffix), *job.photo.shape[:2])
+        return job
+
+    def encode(self, job: Job) -> Job:
+        """Makes the content of the `.bin`."""
+        with naming(job.file):
+            job.data = self._encode(job)
         return job
 
     def encode_and_decode(self, job: Job) -> Job:
-        """Makes the `.bin`, or reads the existing one if it is kept, and reconstructs the photo from it."""
+        """Makes the content of the `.bin`, or reads the one that is kept, and reconstructs the photo from it."""
         size = job.photo.shape[:2]
         binary = job.output(".bin")
         if binary in self.missing(job):
-            with naming(job.file):
-                job.data = self._encode(job)
+            self.encode(job)
         else:
             with naming(binary):
                 job.data = binary.read_bytes()
@@ -132,6 +156,15 @@ class Compressor:
         elif len(data) < ENOUGH * most:
             logger.warning(f"{job.file}: its largest file within {most:,.0f} bytes has {len(data):,}")
         return data
+
+    def write_binary(self, job: Job) -> Result:
+        """Writes the `.bin`."""
+        with naming(job.file), job.timed("save"):
+            self._save_binary(job)
+        height, width = job.photo.shape[:2]
+        rate = 8 * len(job.data) / (height * width)
+        text = f"{job.name}: {width} x {height}, {len(job.data):,} bytes, {rate:.4f} bpp"
+        return Result(f"{text}{job.timings() if self._arguments.verbose else ''}")
 
     def write(self, job: Job) -> Result:
         """Measures the reconstruction and writes the outputs."""
@@ -165,9 +198,12 @@ class Compressor:
         binary, picture, comparison = map(job.output, self._suffixes)
         wanted = self.missing(job)
         if binary in wanted:
-            with replacing(binary) as temporary:
-                temporary.write_bytes(job.data)
+            self._save_binary(job)
         if picture in wanted:
             write_picture(picture, job.reconstruction)
         if comparison in wanted:
             write_comparison(comparison, job.photo, job.reconstruction, figures)
+
+    def _save_binary(self, job: Job) -> None:
+        with replacing(job.output(".bin")) as temporary:
+            temporary.write_bytes(job.data)

@@ -33,8 +33,8 @@ def main(project: Project) -> int:
     arguments = parser.parse_args()
     if arguments.path:
         return compress(arguments)
-    if arguments.report:
-        raise UsageError("--report compares with the originals, so it needs -path")
+    if arguments.report or arguments.bin_only:
+        raise UsageError("--report and --bin-only are about compressing, so they need -path")
     if (arguments.q, arguments.bpp, arguments.size) != (None, None, None):
         raise UsageError("-q, --bpp and --size say how to compress, so they need -path")
     return decompress(arguments)

@@ -45,7 +45,7 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -o, --realism, --format, --memory, --no-overwrite and --verbose, for compressing and reconstructing."""
+    """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose: for compressing and back."""
     parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; created if missing")
     parser.add_argument(
         "--realism",
@@ -59,12 +59,18 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", metavar="GIB", type=_gibibytes, default="1", help="memory for the networks; default: 1 GiB"
     )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=_number(int, 1, 1024, "whole number from 1 to 1024"),
+        help="threads for the networks; default: one for each CPU",
+    )
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
     parser.add_argument("--verbose", action="store_true", help="print how long each part took")
 
 
 def add_compression_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -q, --bpp, --size, --report and --coder."""
+    """Adds -q, --bpp, --size, --bin-only, --report and --coder."""
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
@@ -84,6 +90,7 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 1, _MOST, "positive whole number"),
         help="at most this many bytes for each photo",
     )
+    parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
     parser.add_argument(
         "--report", action="store_true", help="also write report.html, with SSIMULACRA2 for photos up to 2 megapixels"
     )
@@ -94,7 +101,7 @@ def load_codec(arguments: argparse.Namespace) -> Codec:
     """Loads the model that the options name."""
     from compressgan.codec import Codec
 
-    codec = Codec.load(arguments.r, arguments.memory, arguments.effort)
+    codec = Codec.load(arguments.r, arguments.memory, arguments.effort, getattr(arguments, "threads", None))
     level = getattr(arguments, "q", None)
     if level is not None and not 1 <= level <= codec.levels:
         raise UsageError(f"-q must be in 1 .. {codec.levels} for this model, not {level}")
