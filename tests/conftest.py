@@ -53,11 +53,13 @@ def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of an untrained model, as inference reads it."""
     import keras
 
+    from compressgan.networks.export import export
     from compressgan.networks.model import CompressGAN
 
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("checkpoint")
     CompressGAN(tiny).save_weights_for_inference(folder, step=0)
+    export(folder)
     return folder
 
 

@@ -142,14 +142,14 @@ def test_a_damaged_pillow_image_is_one_error(codec: Codec, tmp_path: Path) -> No
         codec.compress(Image.open(tmp_path / "cut.jpg"))
 
 
-def test_tensorflow_out_of_memory_is_a_memory_error(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_out_of_memory_is_a_memory_error(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*arguments: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
 
     for name in ("_encode", "_generate", "_loss_and_gradient"):
         monkeypatch.setattr(TensorFlowNetworks, name, exhausted)
     zeros = np.zeros((1, 1, 4), np.float32)
-    networks = codec._networks
+    networks = TensorFlowNetworks(CompressGAN(tiny))
     for call in (
         lambda: networks.encode(zeros, 1),
         lambda: networks.generate(zeros, 1, 0.0),

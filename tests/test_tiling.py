@@ -10,8 +10,9 @@ import tensorflow as tf
 from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError, interrupted
-from compressgan.networks.encoder import build_encoder, encoder_halo
-from compressgan.networks.generator import build_generator, generator_halo
+from compressgan.footprint import encoder_halo, generator_halo
+from compressgan.networks.encoder import build_encoder
+from compressgan.networks.generator import build_generator
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
 from config import PAPER, TINY

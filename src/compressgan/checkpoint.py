@@ -1,4 +1,4 @@
-"""The part of a checkpoint folder that inference reads: `config.json` and `model.weights.h5`."""
+"""The part of a checkpoint folder that inference reads: `config.json`, `model.weights.h5` and `codec.tflite`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import numpy as np
 
 from compressgan.config import ARCHITECTURE, Config
 from compressgan.errors import CompressGANError, os_reason
-from compressgan.images.files import replacing_h5, write_json
+from compressgan.images.files import replacing, replacing_h5, write_json
 from compressgan.version import __version__
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.weights.h5"
+CONFIG_FILE, WEIGHTS_FILE, LITERT_FILE = "config.json", "model.weights.h5", "codec.tflite"
+CENTERS, RATE_COEFFS = "quantizer/centers", "rate_coeffs"  # names in the weights file
 DESCRIPTION = "description"  # attribute of the weights file with the same content as `config.json`
+_DIGEST = hashlib.sha256().digest_size
 
 
 def shipped_checkpoint() -> Path:
@@ -125,6 +127,44 @@ def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.n
         for name, array in weights.items():
             file.create_dataset(name, data=array, compression="gzip", shuffle=True)
     write_json(directory / CONFIG_FILE, description)
+
+
+def write_litert(directory: Path, model: bytes, fingerprint: str) -> None:
+    """Writes `codec.tflite`: a LiteRT model, then the fingerprint of its weights, then a SHA-256 of both.
+
+    LiteRT does not mind what follows a model.
+
+    Args:
+        directory: the checkpoint folder.
+        model: the LiteRT model.
+        fingerprint: in hexadecimal.
+
+    Raises:
+        CompressGANError: the folder cannot be written to.
+    """
+    content = model + bytes.fromhex(fingerprint)
+    with replacing(directory / LITERT_FILE) as temporary:
+        temporary.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def read_litert(directory: Path, fingerprint: str) -> bytes | None:
+    """Returns the LiteRT model of a checkpoint folder, or None if there is none of weights with this fingerprint.
+
+    Raises:
+        CompressGANError: the file cannot be read, or is damaged.
+    """
+    path = directory / LITERT_FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CompressGANError(f"{path}: {os_reason(error)}") from None
+    content, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        raise CompressGANError(f"{path}: damaged")
+    end = len(bytes.fromhex(fingerprint))
+    return content[:-end] if content[-end:].hex() == fingerprint else None
 
 
 def fingerprint(config: Config, weights: Mapping[str, np.ndarray]) -> bytes:

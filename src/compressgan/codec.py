@@ -16,6 +16,7 @@ from compressgan.coding.bitstream import Bitstream, BitstreamError, assert_size_
 from compressgan.coding.context_model import Prior
 from compressgan.config import DEFAULT_EFFORT
 from compressgan.errors import CompressGANError
+from compressgan.footprint import bytes_per_position, encoder_halo, generator_halo
 from compressgan.geometry import STRIDE, latent_size
 from compressgan.images.pixels import to_float, to_uint8
 from compressgan.images.reading import as_photo
@@ -43,7 +44,7 @@ class Codec:
         self._networks = networks
         self._config = networks.config
         self._refiner = Refiner(networks, effort) if effort > 0 and self._config.norm != "instance" else None
-        self._positions = memory // networks.bytes_per_position
+        self._positions = memory // bytes_per_position(networks.config)
         self.centers = networks.centers
         self._priors: dict[int, Prior] = {}
         self.levels = self._config.levels
@@ -54,18 +55,24 @@ class Codec:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path | None = None, memory: int = DEFAULT_MEMORY, effort: int = DEFAULT_EFFORT
+        cls,
+        checkpoint: str | Path | None = None,
+        memory: int = DEFAULT_MEMORY,
+        effort: int = DEFAULT_EFFORT,
+        threads: int | None = None,
     ) -> Codec:
         """Loads the model of a checkpoint folder, by default the shipped one.
 
         Args:
             checkpoint: the folder.
             memory, effort: as in the constructor.
+            threads: how many threads the networks use; by default, one for each CPU.
 
         Raises:
-            CompressGANError: the checkpoint is missing or damaged.
+            CompressGANError: the checkpoint is missing or damaged, or needs TensorFlow, which is missing.
         """
-        return cls(load_networks(shipped_checkpoint() if checkpoint is None else Path(checkpoint)), memory, effort)
+        folder = shipped_checkpoint() if checkpoint is None else Path(checkpoint)
+        return cls(load_networks(folder, threads), memory, effort)
 
     def bound(self, height: int, width: int) -> float:
         """Returns an upper bound on the bits per pixel of a photo's `.bin` file.
@@ -236,7 +243,7 @@ class Codec:
         def generator(symbols: np.ndarray) -> np.ndarray:
             return to_uint8(self._networks.generate(self.centers[symbols], level, amount))
 
-        return self._run(generator, symbols, (1, STRIDE), self._networks.generator_halo)[:height, :width]
+        return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
 
     def _refined(self, latents: np.ndarray, padded: np.ndarray, level: int, rate_factor: float = 1.0) -> np.ndarray:
         """Returns the symbols of the refined latents."""
@@ -260,7 +267,7 @@ class Codec:
         def encoder(pixels: np.ndarray) -> np.ndarray:
             return self._networks.encode(to_float(pixels), level)
 
-        return self._run(encoder, padded, (STRIDE, 1), self._networks.encoder_halo)
+        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
 
     def _run(
         self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int

@@ -1,14 +1,23 @@
-"""The networks that the codec needs from a model, and loading them from a checkpoint."""
+"""The networks that the codec needs from a model, and running them without TensorFlow."""
 
 from __future__ import annotations
 
+import os
+import re
+import threading
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from compressgan.checkpoint import CENTERS, LITERT_FILE, RATE_COEFFS, StoredModel, read_litert
 from compressgan.coding.context_model import Prior
 from compressgan.config import Config
+from compressgan.errors import CompressGANError, logger
+from compressgan.geometry import STRIDE
+from compressgan.quiet import without_lines
+
+_LITERTS_LINES = re.compile(rb"(INFO|WARNING): |[WI]\d{4} ")
 
 
 class Networks(Protocol):
@@ -16,15 +25,9 @@ class Networks(Protocol):
 
     Attributes:
         config: the model's settings.
-        encoder_halo: how far the encoder looks beyond a latent position, in latent positions.
-        generator_halo: the same for the generator.
-        bytes_per_position: approximate memory that the networks need per latent position.
     """
 
     config: Config
-    encoder_halo: int
-    generator_halo: int
-    bytes_per_position: int
 
     @property
     def fingerprint(self) -> bytes:
@@ -55,17 +58,89 @@ class Networks(Protocol):
         """
 
 
-def load_networks(checkpoint: Path) -> Networks:
-    """Loads the networks of a checkpoint folder.
+class LiteRTNetworks:
+    """The networks of a checkpoint folder as LiteRT runs them: an implementation of `Networks`.
+
+    Several threads may use it, one after the other.
+
+    Args:
+        stored: the folder's weights, of which only those of the entropy coder are read.
+        model: the LiteRT model, as `read_litert` returns it.
+        threads: how many threads the networks use.
+    """
+
+    def __init__(self, stored: StoredModel, model: bytes, threads: int) -> None:
+        # Takes a moment, which a wrong path need not cost.
+        from ai_edge_litert.interpreter import Interpreter
+
+        config = stored.config
+        prior = Prior.shapes(config.levels, config.latent_channels, config.centers, config.prior_width)
+        shapes = {f"prior/{name}": shape for name, shape in prior.items()}
+        arrays = stored.weights(shapes | {CENTERS: (config.centers,), RATE_COEFFS: (config.levels,)})
+        self.config = config
+        self.fingerprint = bytes.fromhex(stored.fingerprint)
+        self.centers = np.sort(arrays[CENTERS].astype(np.float32))
+        self._rate_coeffs = arrays[RATE_COEFFS]
+        self._prior = [arrays[name] for name in shapes]
+        self._lock = threading.Lock()
+        with without_lines(_LITERTS_LINES):
+            self._interpreter = Interpreter(model_content=model, num_threads=threads)
+            names = self._interpreter.get_signature_list()
+            self._runners = {name: self._interpreter.get_signature_runner(name) for name in names}
+            self.encode(np.zeros((STRIDE, STRIDE, 3), np.float32), 1)  # the first call announces what LiteRT uses
+
+    def prior(self, level: int) -> Prior:
+        window, hidden_bias, output, output_bias = self._prior
+        return Prior.rounded(window, hidden_bias[level - 1], output, output_bias[level - 1])
+
+    def rate_weight(self, level: int) -> float:
+        return float(self._rate_coeffs[level - 1]) / self.config.distortion_coeff
+
+    def encode(self, photo: np.ndarray, level: int) -> np.ndarray:
+        return self._run("encode", level, photo=photo)["latents"]
+
+    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
+        return self._run("generate", level, latents=latents, realism=np.float32(realism))["photo"]
+
+    def loss_and_gradient(
+        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+    ) -> tuple[float, np.ndarray]:
+        found = self._run("refine", level, latents=latents, photo=photo, rate_weight=np.float32(rate_weight))
+        return float(found["loss"]), found["gradient"]
+
+    def _run(self, signature: str, level: int, **inputs: np.ndarray | np.float32) -> dict[str, np.ndarray]:
+        with self._lock:
+            return self._runners[signature](level=np.int32(level - 1), **inputs)
+
+
+def load_networks(checkpoint: Path, threads: int | None = None) -> Networks:
+    """Loads the networks of a checkpoint folder: `codec.tflite`, or with TensorFlow if that does not exist.
+
+    Args:
+        checkpoint: the folder.
+        threads: how many threads the networks use; by default, one for each CPU. TensorFlow takes as many as it wants.
 
     Raises:
-        CompressGANError: the checkpoint is missing or damaged.
+        CompressGANError: the checkpoint is missing or damaged, or TensorFlow is needed and missing.
     """
-    # TensorFlow takes seconds to import, so it is imported only when a model is loaded.
-    from compressgan.networks.loading import import_tensorflow
+    stored = StoredModel(checkpoint)
+    model = read_litert(checkpoint, stored.fingerprint)
+    if model is not None:
+        return LiteRTNetworks(stored, model, threads or available_cpus())
+    missing = f"{checkpoint}: no {LITERT_FILE} of these weights"
+    try:
+        from compressgan.networks.loading import import_tensorflow
 
-    import_tensorflow()
+        import_tensorflow()
+    except ImportError:
+        raise CompressGANError(f"{missing}, so TensorFlow is needed: pip install 'compressgan[train]'") from None
     from compressgan.networks.inference import TensorFlowNetworks
     from compressgan.networks.model import CompressGAN
 
+    logger.warning(f"{missing}, so TensorFlow runs them; faster after: python src/export.py -r {checkpoint}")
     return TensorFlowNetworks(CompressGAN.load(checkpoint))
+
+
+def available_cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

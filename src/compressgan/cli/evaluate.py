@@ -94,6 +94,7 @@ def load_vgg19(weights: str) -> Callable[[np.ndarray, np.ndarray], float]:
     """Returns the VGG19 feature distance of two photos (H, W, 3) uint8."""
     from compressgan.networks.loading import import_tensorflow
 
+    require_extra("train", "tensorflow")
     import_tensorflow()
     from compressgan.images.pixels import to_float
     from compressgan.training.perceptual import PerceptualLoss

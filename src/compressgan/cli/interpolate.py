@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressgan.cli.options import make_parser
+from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE
 from compressgan.errors import CompressGANError, UsageError
@@ -36,6 +36,7 @@ def interpolate(first_folder: Path, second_folder: Path, output: Path, share: fl
         raise UsageError(f"--share must be in [0, 1], not {share}")
     if output.exists():
         raise UsageError(f"{output}: already exists")
+    require_extra("train", "tensorflow")
     import_tensorflow()
     from compressgan.networks.model import CompressGAN
 

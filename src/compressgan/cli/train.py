@@ -78,7 +78,7 @@ def main(project: Project) -> int:
     config = configure(arguments, directory, project.presets)
     if arguments.epochs is not None and arguments.epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
-    require_extra("train", "tensorboard")
+    require_extra("train", "tensorflow", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
     from compressgan.training.trainer import Trainer, TrainingEnded
@@ -97,6 +97,7 @@ def main(project: Project) -> int:
     if start == config.steps:
         if config == read_config(directory)[0]:  # otherwise the effect of changed settings would be lost
             trainer.save_for_inference()
+            trainer.export()
         print(f"{directory}: all {config.steps} steps are done; to train longer, give a larger --steps")
         return 0
     if start:
@@ -109,6 +110,7 @@ def main(project: Project) -> int:
     except TrainingEnded:
         print(f"stopped and saved at step {int(trainer.step.numpy())}; resume with: python src/train.py -r {directory}")
         return 130
+    trainer.export()
     print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
     return 0
 

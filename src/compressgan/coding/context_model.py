@@ -59,6 +59,24 @@ class Prior(NamedTuple):
     output: np.ndarray
     output_bias: np.ndarray
 
+    @staticmethod
+    def shapes(levels: int, channels: int, centers: int, hidden: int) -> dict[str, tuple[int, ...]]:
+        """Returns the names and shapes of the weights as trained: all levels' biases in one array."""
+        return {
+            "window": (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, hidden),
+            "hidden_bias": (levels, channels, hidden),
+            "output": (channels, hidden, centers),
+            "output_bias": (levels, channels, centers),
+        }
+
+    @classmethod
+    def rounded(cls, window: np.ndarray, hidden_bias: np.ndarray, output: np.ndarray, output_bias: np.ndarray) -> Prior:
+        """Returns the prior of real weights, rounded to a checkpoint's float16, then to integers."""
+        weights, scales = (window, hidden_bias, output, output_bias), (SCALE, SCALE, SCALE, SCALE**2)
+        stored = [np.asarray(weight).astype(np.float16).astype(np.float64) for weight in weights]
+        rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
+        return cls(*(weight.astype(np.int32) for weight in rounded))
+
     @classmethod
     def blank(cls, channels: int, centers: int) -> Prior:
         """Returns a prior for which all symbols are equally likely."""

@@ -31,7 +31,7 @@ class Conv2D(keras.layers.Conv2D):
             rows, columns = (side // 2 for side in self.kernel_size)
             height, width = tf.unstack(tf.shape(inputs)[1:3])
             outputs = _of_odd_kernel(_reflected(_reflected(inputs, 1, rows), 2, columns), kernel)
-            return outputs[:, rows : rows + height, columns : columns + width]
+            return tf.slice(outputs, (0, rows, columns, 0), (-1, height, width, -1))
         if self.strides == (1, 1):
             if self.filters == 1:
                 return _to_one_channel(inputs, kernel)

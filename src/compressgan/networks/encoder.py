@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 import tensorflow as tf
 from keras import layers
 
 from compressgan.config import Config
-from compressgan.geometry import STRIDE
 from compressgan.networks.convolution import Conv2D
 from compressgan.networks.layers import Modulation, SpaceToDepth, conv, trunk
 
@@ -38,13 +35,3 @@ def build_encoder(config: Config) -> keras.Model:
     if config.latent_bound:
         x = layers.Lambda(lambda w: config.latent_bound * tf.tanh(w), dtype="float32", name="bound")(x)
     return keras.Model([photo, level], x, name="encoder")
-
-
-def encoder_halo(config: Config) -> int:
-    """Returns how far the encoder looks beyond a latent position, in latent positions, rounded up."""
-    pixels, scale = (config.stem_kernel // 2) * config.stem_block, config.stem_block
-    for _ in config.encoder_widths[1:]:
-        pixels += scale
-        scale *= 2
-    pixels += STRIDE * (2 * config.encoder_blocks + 1)
-    return math.ceil(pixels / STRIDE)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 import tensorflow as tf
 from keras import layers
 
 from compressgan.config import Config
-from compressgan.geometry import STRIDE
 from compressgan.networks.convolution import Conv2D
 from compressgan.networks.layers import DepthToSpace, Modulation, conv, doubling, residual_block, trunk
 
@@ -43,15 +40,3 @@ def build_generator(config: Config) -> keras.Model:
     x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)
     return keras.Model([latents, level, realism], x, name="generator")
-
-
-def generator_halo(config: Config) -> int:
-    """Returns how far the generator looks beyond a latent position, in latent positions, rounded up."""
-    pixels, scale = STRIDE * (1 + 2 * config.generator_blocks), STRIDE
-    for _ in config.generator_widths[1:]:
-        pixels += scale
-        scale //= 2
-    pixels += (config.stem_kernel // 2) * config.stem_block
-    if config.finish_width:
-        pixels += config.stem_block  # two 3x3 layers at half the block size
-    return math.ceil(pixels / STRIDE)

@@ -9,10 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from compressgan.coding.context_model import Prior
-from compressgan.config import Config
-from compressgan.geometry import STRIDE
-from compressgan.networks.encoder import encoder_halo
-from compressgan.networks.generator import generator_halo
 from compressgan.networks.model import CompressGAN
 
 _PHOTO, _LATENTS = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None, None))
@@ -28,9 +24,6 @@ class TensorFlowNetworks:
     def __init__(self, model: CompressGAN) -> None:
         self._model = model
         self.config = model.config
-        self.encoder_halo = encoder_halo(model.config)
-        self.generator_halo = generator_halo(model.config)
-        self.bytes_per_position = bytes_per_position(model.config)
 
     @property
     def fingerprint(self) -> bytes:
@@ -74,34 +67,11 @@ class TensorFlowNetworks:
     def _loss_and_gradient(
         self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        latents = tf.ensure_shape(latents, (None, None, self.config.latent_channels))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(latents)
-            loss, smooth = self._losses(latents, photo, level, rate_weight)
+            loss, smooth = self._model.refining_losses(latents, photo, level, rate_weight)
         return loss, tape.gradient(smooth, latents)
-
-    def _losses(
-        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of the photo as it would be decoded, and a differentiable version of that loss."""
-        model, photos, latents, level = self._model, photo[tf.newaxis], latents[tf.newaxis], level[tf.newaxis]
-        latents = tf.ensure_shape(latents, (1, None, None, self.config.latent_channels))
-        temperature = self.config.final_temperature
-        quantized = model.quantizer(latents, temperature=temperature)
-        reconstructions = model.generator([quantized, level, tf.zeros(1)])
-        distortion = tf.reduce_mean(tf.math.squared_difference(photos, reconstructions))
-        hard, soft = (lengths[0] for lengths in model.code_lengths(latents, level, temperature))
-        return distortion + rate_weight * hard, distortion + rate_weight * soft
-
-
-def bytes_per_position(config: Config) -> int:
-    """Returns the approximate memory that the networks need per latent position, in bytes.
-
-    It is three times the largest activation (its input, itself and its ReLU) and twice the photo, all in float32.
-    """
-    encoder = [width * (STRIDE / config.stem_block) ** 2 / 4**i for i, width in enumerate(config.encoder_widths)]
-    generator = [width * 4**i for i, width in enumerate(config.generator_widths)]
-    generator.append(config.finish_width * (2 * STRIDE / config.stem_block) ** 2)
-    return int(4 * (3 * max(encoder + generator) + 2 * 3 * STRIDE**2))
 
 
 @contextmanager

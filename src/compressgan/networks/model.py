@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from compressgan.checkpoint import WEIGHTS_FILE, StoredModel, fingerprint, write_checkpoint
+from compressgan.checkpoint import RATE_COEFFS, WEIGHTS_FILE, StoredModel, fingerprint, write_checkpoint
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.geometry import STRIDE
@@ -72,10 +72,28 @@ class CompressGAN(keras.Model):
         soft = self.quantizer.assignments(latents, temperature)
         return hard, code_length(soft, tf.stop_gradient(logits), pixels)
 
+    def refining_losses(
+        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the loss of a photo as it would be decoded at realism 0, and a differentiable version of that loss.
+
+        Args:
+            latents, photo: (h, w, C) and (16 h, 16 w, 3) float32.
+            level: from 0, () int32.
+            rate_weight: of a bit per pixel against the MSE on [-1, 1], () float32.
+        """
+        # No slices: LiteRT has no gradient for them.
+        latents, photos, level = (tf.expand_dims(x, 0) for x in (latents, photo, level))
+        temperature = self.config.final_temperature
+        reconstructions = self.generator([self.quantizer(latents, temperature=temperature), level, tf.zeros(1)])
+        distortion = tf.reduce_mean(tf.math.squared_difference(photos, reconstructions))
+        hard, soft = map(tf.reduce_sum, self.code_lengths(latents, level, temperature))
+        return distortion + rate_weight * hard, distortion + rate_weight * soft
+
     def named_arrays(self) -> dict[str, np.ndarray]:
-        """Returns the weights by name as a checkpoint stores them: float16, except centers and rates in float32."""
+        """Returns the weights by name as a checkpoint stores them: float16, except the rates' in float32."""
         return {
-            name: variable.numpy().astype(np.float32 if name in ("quantizer/centers", "rate_coeffs") else np.float16)
+            name: variable.numpy().astype(np.float32 if name == RATE_COEFFS else np.float16)
             for name, variable in self._named_variables()
         }
 
@@ -87,7 +105,7 @@ class CompressGAN(keras.Model):
         for part in (self.encoder, self.quantizer, self.generator, self.prior):
             for variable in part.weights:
                 yield f"{part.name}/{variable.path.removeprefix(f'{part.name}/')}", variable
-        yield "rate_coeffs", self.rate_coeffs
+        yield RATE_COEFFS, self.rate_coeffs
 
     def save_weights_for_inference(self, directory: Path, step: int) -> None:
         """Writes `config.json` and `model.weights.h5`: all that inference needs.

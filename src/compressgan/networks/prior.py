@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from compressgan.coding.context_model import COLUMNS_ASIDE, PLANES, ROWS_ABOVE, SCALE, Prior, delays
+from compressgan.coding.context_model import COLUMNS_ASIDE, PLANES, ROWS_ABOVE, Prior, delays
 from compressgan.config import Config
 
 
@@ -27,23 +27,22 @@ class ContextPrior(keras.layers.Layer):
     def __init__(self, config: Config) -> None:
         super().__init__(name="prior", dtype="float32")
         channels, hidden, self._centers = config.latent_channels, config.prior_width, config.centers
+        shapes = Prior.shapes(config.levels, channels, self._centers, hidden)
         visible = delays(channels) > 0
         self._visible = visible[:, :, np.newaxis, :, :, np.newaxis].astype(np.float32)
         deviation = float((PLANES * visible.sum() / channels) ** -0.5)
         # Weights of invisible symbols start at zero and, without a gradient, stay there.
         self.window = self.add_weight(
             name="window",
-            shape=(*visible.shape[:2], PLANES, channels, channels, hidden),
+            shape=shapes["window"],
             initializer=lambda shape, dtype: (
                 tf.random.stateless_normal(shape, (config.seed, 0), 0.0, deviation, dtype) * self._visible
             ),
         )
-        shape = (config.levels, channels, hidden)
-        self.hidden_bias = self.add_weight(name="hidden_bias", shape=shape, initializer="zeros")
-        shape = (channels, hidden, self._centers)
-        self.output_kernel = self.add_weight(name="output", shape=shape, initializer="zeros")
-        shape = (config.levels, channels, self._centers)
-        self.output_bias = self.add_weight(name="output_bias", shape=shape, initializer="zeros")
+        self.hidden_bias, self.output_kernel, self.output_bias = (
+            self.add_weight(name=name, shape=shapes[name], initializer="zeros")
+            for name in ("hidden_bias", "output", "output_bias")
+        )
         self.built = True
 
     def call(self, symbols: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
@@ -63,10 +62,7 @@ class ContextPrior(keras.layers.Layer):
     def integers(self, level: int) -> Prior:
         """Returns the weights of a level, from 0, rounded to a checkpoint's float16, then to the coder's integers."""
         weights = (self.window, self.hidden_bias[level], self.output_kernel, self.output_bias[level])
-        scales = (SCALE, SCALE, SCALE, SCALE**2)
-        stored = [np.asarray(weight).astype(np.float16).astype(np.float64) for weight in weights]
-        rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
-        return Prior(*(weight.astype(np.int32) for weight in rounded))
+        return Prior.rounded(*(np.asarray(weight) for weight in weights))
 
 
 def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
@@ -75,5 +71,5 @@ def code_length(assignments: tf.Tensor, logits: tf.Tensor, pixels: tf.Tensor) ->
     With hard assignments and a gradient to the logits, it trains the prior. With soft assignments and constant logits,
     it is the rate term of the paper's equation 4, beta H(w), with neighbours as context.
     """
-    nats = tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(labels=assignments, logits=logits), (1, 2, 3))
+    nats = -tf.reduce_sum(assignments * tf.nn.log_softmax(logits), (1, 2, 3, 4))
     return nats / math.log(2) / tf.cast(pixels, tf.float32)

@@ -47,9 +47,9 @@ class Quantizer(keras.layers.Layer):
         the soft assignment (straight-through). The centers get the gradient of the hard one: the soft one would move
         them according to values that the generator never sees.
         """
-        soft = tf.linalg.matvec(self.assignments(latents, temperature), tf.stop_gradient(self.centers))
+        soft = tf.reduce_sum(self.assignments(latents, temperature) * tf.stop_gradient(self.centers), axis=-1)
         # hard + (soft - constant soft) is exactly the center; soft + (hard - soft) would round differently.
         return self.dequantize(self.indices(latents)) + (soft - tf.stop_gradient(soft))
 
     def _distances(self, latents: tf.Tensor) -> tf.Tensor:
-        return tf.square(latents[..., tf.newaxis] - tf.stop_gradient(self.centers))
+        return tf.math.squared_difference(tf.expand_dims(latents, -1), tf.stop_gradient(self.centers))

@@ -19,6 +19,7 @@ from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import compare, mean, ssim
 from compressgan.images.pixels import to_float
+from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.training.data import find_images, split, training_dataset, validation_photos
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.train_step import TrainStep
@@ -192,7 +193,7 @@ def train_and_measure(
         trainer.fit(variant.train_paths, [])
     except TrainingEnded:
         raise KeyboardInterrupt from None
-    codec = Codec.load(folder, effort=0)  # refinement would hide differences between the networks
+    codec = Codec(TensorFlowNetworks(trainer.ema), effort=0)  # refinement would hide differences between the networks
     rows, similarities, distances = [], [], []
     for photo in photos:
         data = codec.compress(photo)

@@ -116,7 +116,7 @@ class TrainStep:
             realism,
         )
 
-    @tf.function
+    @tf.function(autograph=False)
     def _distributed(
         self,
         batch: tuple[tf.Tensor, tf.Tensor],

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from compressgan.checkpoint import CONFIG_FILE, StoredModel, read_config
 from compressgan.config import Config
-from compressgan.errors import CompressGANError
+from compressgan.errors import CompressGANError, logger
 from compressgan.evaluation.metrics import mean_line
 from compressgan.images.files import make_folder
+from compressgan.networks.export import export
 from compressgan.networks.model import CompressGAN
 from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
 from compressgan.training.guards import deferred_signals, locked
@@ -278,6 +279,14 @@ class Trainer:
         """
         if self._is_chief:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
+
+    def export(self) -> None:
+        """Writes what inference without TensorFlow needs, from the weights saved last, or warns if it is impossible."""
+        if self._is_chief:
+            try:
+                export(self.directory)
+            except CompressGANError as error:
+                logger.warning(error)
 
     def _validate(self, step: int, validator: Validator, progress: tqdm) -> None:
         """Logs a validation, and keeps the checkpoint with the lowest score so far."""

@@ -1,0 +1,25 @@
+"""Writes codec.tflite, with which a checkpoint compresses and reconstructs without TensorFlow.
+
+python src/export.py -r checkpoints/mine            # train.py does the same once a run is done
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressgan.cli.options import make_parser, require_extra
+from compressgan.cli.project import Project
+from compressgan.networks.loading import import_tensorflow
+
+
+def main(_: Project) -> int:
+    parser = make_parser(__doc__)
+    parser.add_argument("-r", metavar="DIR", type=Path, required=True, help="checkpoint folder")
+    arguments = parser.parse_args()
+    require_extra("train", "tensorflow")
+    import_tensorflow()
+    from compressgan.networks.export import export
+
+    path = export(arguments.r)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0

@@ -1,0 +1,101 @@
+"""Writing a model's networks for LiteRT, which runs them without TensorFlow: `codec.tflite`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from compressgan.checkpoint import LITERT_FILE, write_litert
+from compressgan.errors import CompressGANError
+from compressgan.networks.litert_gradients import convertible_gradients
+from compressgan.networks.model import CompressGAN
+from compressgan.quiet import without_lines
+
+_ALL = re.compile(rb"")
+Signature = tuple[tf.types.experimental.ConcreteFunction, list[tf.TensorSpec], list[str]]  # with its inputs and outputs
+
+
+def export(directory: Path) -> Path:
+    """Writes `codec.tflite` of the model in a checkpoint folder, and returns its path.
+
+    Raises:
+        CompressGANError: the checkpoint is missing or damaged, the file cannot be written, or LiteRT lacks an operation
+            that the model needs.
+    """
+    model = CompressGAN.load(directory)
+    path = directory / LITERT_FILE
+    with without_lines(_ALL):  # the converter tells much, and documents no errors of its own
+        try:
+            data, failure = litert_model(model), None
+        except Exception as error:
+            failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if failure:
+        raise CompressGANError(f"{path}: this model cannot be converted for LiteRT ({failure})")
+    write_litert(directory, data, model.fingerprint().hex())
+    return path
+
+
+def litert_model(model: CompressGAN) -> bytes:
+    """Converts the networks to a LiteRT model with weights in float16, in which they are stored.
+
+    Its signatures, for any height and width, with levels from 0; all arrays are float32, except level, int32:
+
+        encode    photo (16 h, 16 w, 3) in [-1, 1], level ()                     -> latents (h, w, C)
+        generate  quantized latents (h, w, C), level (), realism ()              -> photo (16 h, 16 w, 3) in [-1, 1]
+        refine    latents (h, w, C), photo (16 h, 16 w, 3), level (), rate_weight ()
+                  -> loss (), its gradient with respect to the latents (h, w, C); not for instance norm
+
+    Raises:
+        Exception: LiteRT lacks an operation that the model needs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        signatures = {name: _with_named_tensors(*signature) for name, signature in _signatures(model).items()}
+        # Custom gradients need not be saved: nothing is differentiated any more.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(tf.Module(), folder, signatures=signatures, options=options)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+
+def _signatures(model: CompressGAN) -> dict[str, Signature]:
+    latents = tf.TensorSpec((None, None, model.config.latent_channels), name="latents")
+    photo, level = tf.TensorSpec((None, None, 3), name="photo"), tf.TensorSpec((), tf.int32, name="level")
+    realism, rate_weight = tf.TensorSpec((), name="realism"), tf.TensorSpec((), name="rate_weight")
+
+    def batch(*one: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.expand_dims(x, 0) for x in one]
+
+    def encode(photo: tf.Tensor, level: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.squeeze(model.encoder(batch(photo, level)), 0)]
+
+    def generate(latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.squeeze(model.generator(batch(latents, level, realism)), 0)]
+
+    def refine(latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor) -> list[tf.Tensor]:
+        with convertible_gradients():
+            loss, smooth = model.refining_losses(latents, photo, level, rate_weight)
+        return [loss, *tf.gradients(smooth, latents)]
+
+    signatures = {"encode": (encode, [photo, level], ["latents"])}
+    signatures["generate"] = (generate, [latents, level, realism], ["photo"])
+    if model.config.norm != "instance":
+        signatures["refine"] = (refine, [latents, photo, level, rate_weight], ["loss", "gradient"])
+    return {
+        # Otherwise the file would hold no weights.
+        name: (convert_variables_to_constants_v2(tf.function(network).get_concrete_function(*inputs)), inputs, outputs)
+        for name, (network, inputs, outputs) in signatures.items()
+    }
+
+
+def _with_named_tensors(
+    network: tf.types.experimental.ConcreteFunction, inputs: list[tf.TensorSpec], outputs: list[str]
+) -> tf.types.experimental.ConcreteFunction:
+    """Returns the network with names for its tensors, which freezing has taken away."""
+    named = tf.function(lambda *tensors: dict(zip(outputs, network(*tensors), strict=True)))
+    return named.get_concrete_function(*inputs)

@@ -1,0 +1,148 @@
+"""LiteRT runs the same networks as TensorFlow, and compressing and reconstructing need nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from compressgan import Codec, CompressGANError
+from compressgan.config import Config
+from compressgan.networks.export import export
+from compressgan.networks.inference import TensorFlowNetworks
+from compressgan.networks.model import CompressGAN
+from compressgan.runtime import load_networks
+from config import PAPER, TINY
+from conftest import ROOT, assert_one_error_line, make_photo, run_cli
+
+EVERYTHING = TINY.replace(zero_init_blocks=False, block_norm="channel", block_scale=0.25)
+CHANNEL_NORM = EVERYTHING.replace(norm="channel", block_norm="none", levels=1, default_level=1, realism=False)
+OF_THE_PAPER = PAPER.replace(encoder_widths=(4,) * 5, generator_widths=(4,) * 5, generator_blocks=2, latent_channels=2)
+
+
+def exported(config: Config, folder: Path) -> Path:
+    """Exports an untrained model whose every weight matters."""
+    keras.utils.set_random_seed(1)
+    model, rng = CompressGAN(config), np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(variable + rng.normal(0, 0.05, variable.shape))
+    model.save_weights_for_inference(folder, step=0)
+    export(folder)
+    return folder
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("config", [EVERYTHING, CHANNEL_NORM, OF_THE_PAPER], ids=["compact", "channel norm", "paper"])
+def test_litert_computes_what_tensorflow_computes(config: Config, tmp_path: Path) -> None:
+    folder = exported(config, tmp_path)
+    litert, tensorflow = load_networks(folder), TensorFlowNetworks(CompressGAN.load(folder))
+    assert type(litert) is not type(tensorflow)
+    rng = np.random.default_rng(0)
+    sizes = ((5, 7), (1, 3), (8, 2))
+    for (rows, columns), level, realism in zip(
+        sizes, (1, config.levels, config.default_level), (0.0, 1.0, 0.3), strict=True
+    ):
+        photo = rng.uniform(-1, 1, (16 * rows, 16 * columns, 3)).astype(np.float32)
+        latents = tensorflow.encode(photo, level)
+        assert_close(litert.encode(photo, level), latents)
+        quantized = rng.choice(tensorflow.centers, latents.shape)
+        assert_close(litert.generate(quantized, level, realism), tensorflow.generate(quantized, level, realism))
+        if config.norm != "instance":
+            loss, gradient = tensorflow.loss_and_gradient(latents, photo, level, 0.05)
+            found = litert.loss_and_gradient(latents, photo, level, 0.05)
+            assert found[0] == pytest.approx(loss, rel=1e-4)
+            assert_close(found[1], gradient)
+    ours, theirs = Codec(litert, effort=0), Codec(tensorflow, effort=0)
+    photo = make_photo(330, 500)
+    files = [codec.compress(photo) for codec in (ours, theirs)]
+    symbols = [[codec.from_bytes(data)[0] for codec in (ours, theirs)] for data in files]
+    for by_litert, by_tensorflow in symbols:
+        np.testing.assert_array_equal(by_litert, by_tensorflow)
+    assert np.mean(symbols[0][0] != symbols[1][0]) <= 1e-4
+    difference = ours.decompress(files[0]).astype(int) - theirs.decompress(files[0])
+    assert np.abs(difference).max() <= 1
+    for level in range(1, config.levels + 1):
+        for found, expected in zip(litert.prior(level), tensorflow.prior(level), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert litert.rate_weight(level) == tensorflow.rate_weight(level)
+
+
+def test_a_model_that_litert_cannot_refine_is_named(tiny: Config, tmp_path: Path) -> None:
+    CompressGAN(tiny.replace(padding="reflection")).save_weights_for_inference(tmp_path, step=0)
+    with pytest.raises(CompressGANError, match=r"codec.tflite: this model cannot be converted for LiteRT \("):
+        export(tmp_path)
+    assert not (tmp_path / "codec.tflite").exists()
+
+
+def test_threads_do_not_change_the_file(checkpoint: Path) -> None:
+    photo = make_photo(200, 170)
+    one, two = (Codec.load(checkpoint, threads=threads).compress(photo) for threads in (1, 2))
+    assert one == two
+
+
+def test_compressing_and_reconstructing_import_no_tensorflow(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.modules |= dict.fromkeys(('tensorflow', 'keras'))\n"  # importing them fails
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    for arguments in (
+        ("-path", photos, "-o", tmp_path / "out", "--report"),
+        ("-c", tmp_path / "out", "-o", tmp_path / "back"),
+    ):
+        command = [sys.executable, "-c", code, ROOT / "src" / "inference.py", "-r", checkpoint, *arguments]
+        result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert len(list((tmp_path / "back").rglob("*.png"))) == 4
+
+
+def test_a_checkpoint_without_its_litert_model(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    """One line says so if TensorFlow has to help: no `codec.tflite`, or one of other weights."""
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    (folder / "codec.tflite").unlink()
+    call = ("inference.py", "-path", photos / "a.png", "-o", tmp_path / "out", "-r")
+    result = run_cli(*call, folder)
+    assert result.returncode == 0
+    assert result.stderr.startswith(f"warning: {folder}: no codec.tflite of these weights")
+    assert len(result.stderr.splitlines()) == 1
+    shutil.copy(ROOT / "checkpoints" / "default" / "codec.tflite", folder)
+    assert run_cli(*call, folder).stderr == result.stderr
+    result = run_cli("export.py", "-r", folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert run_cli(*call, folder).stderr == ""
+
+    content = bytearray((folder / "codec.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "codec.tflite").write_bytes(content)
+    assert_one_error_line(run_cli(*call, folder), "codec.tflite: damaged")
+
+
+def test_without_litert_model_and_without_tensorflow(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "model")
+    (tmp_path / "model" / "codec.tflite").unlink()
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'tensorflow': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from compressgan import Codec, CompressGANError\n"
+        "try: Codec.load(sys.argv[1])\n"
+        "except CompressGANError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "model"]
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
+    )
+    assert "so TensorFlow is needed: pip install 'compressgan[train]'" in result.stdout
