@@ -1,6 +1,7 @@
-"""Measures inference: start-up, the stages of one photo, one call for a folder against single calls, and memory.
+"""Measures inference: the stages of one photo, then seconds and memory of whole calls, start-up included.
 
 python benchmarks/inference.py -path photos
+python benchmarks/inference.py -path photos --before ../earlier    # beside another clone of the project
 python benchmarks/inference.py -path photos --large 0 0        # without the large photo
 """
 
@@ -21,11 +22,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from compressgan.cli import run
+from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
 from compressgan.images.files import files_under
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import write_picture
-from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
 from timing import REPEATS, fastest
 
@@ -41,24 +42,23 @@ def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) 
         write_picture(folder / f"{i:02}.png", np.asarray(image))
 
 
-def command_line(*arguments: object) -> tuple[float, float, float]:
-    """Runs inference.py in its own process, and returns its seconds, start-up seconds and peak memory in GiB."""
-    command = [sys.executable, str(clone.ROOT / "src" / "inference.py"), *map(str, arguments), "--verbose"]
+def command_line(clone: Path, *arguments: object) -> tuple[float, float]:
+    """Runs a clone's inference.py in its own process, and returns its seconds and its peak memory in GiB."""
+    command = [sys.executable, str(clone / "src" / "inference.py"), *map(str, arguments)]
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise CompressGANError(f"{' '.join(command)}: failed")
-    start_up = float(output.split("start-up: ")[1].split(" s")[0])
-    return time.perf_counter() - start, start_up, usage.ru_maxrss / 2**20
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of source photos")
-    parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
-    parser.add_argument("--count", type=int, default=40, help="number of photos in the folder; default: %(default)s")
+    parser.add_argument("-r", metavar="DIR", type=Path, help="checkpoint; default: each clone's shipped model")
+    parser.add_argument("--before", metavar="CLONE", type=Path, help="another clone to compare with")
+    parser.add_argument("--count", type=int, default=24, help="number of photos in the folder; default: %(default)s")
     parser.add_argument(
         "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="its pixels; default: 6000 4000"
     )
@@ -69,10 +69,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fitted(photos, SIZE, arguments.count, folder / "photos")
-        measure_parts(arguments.r, folder)
-        measure_folder(arguments.r, folder)
-        if min(arguments.large):
-            measure_large(photos, tuple(arguments.large), arguments.r, folder)
+        measure_parts(arguments.r or PROJECT.default_checkpoint, folder)
+        large = tuple(arguments.large)
+        if min(large):
+            fitted(photos, large, 1, folder / "large")
+        model = ("-r", arguments.r) if arguments.r else ()
+        before = whole_calls(model, folder, arguments.before, large) if arguments.before else {}
+        print_calls(whole_calls(model, folder, clone.ROOT, large), before)
     return 0
 
 
@@ -81,12 +84,9 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
     file = folder / "photos" / "00.png"
     photo = read_photo(file)
     start = time.perf_counter()
-    import_tensorflow()
-    from compressgan.codec import Codec
-
     codec = Codec.load(checkpoint)
     codec.decompress(codec.compress(photo))
-    print(f"start-up, including the networks' first run: {time.perf_counter() - start:.1f} s\n")
+    print(f"loading, and the networks' first run: {time.perf_counter() - start:.1f} s\n")
 
     symbols, data = codec.symbols(photo), codec.compress(photo)
     size = photo.shape[:2]
@@ -106,32 +106,45 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
         print(f"| {' + '.join(names)} | {seconds:.3f} | {MEGAPIXELS / seconds:.1f} |")
 
 
-def measure_folder(checkpoint: Path, folder: Path) -> None:
-    """Prints the seconds of one call for a folder and of one call per photo, both without start-up."""
-    files = sorted((folder / "photos").iterdir())
-    started = time.perf_counter()
-    subprocess.run([sys.executable, str(clone.ROOT / "src" / "inference.py"), "--help"], stdout=subprocess.DEVNULL)
-    before = time.perf_counter() - started  # start-up before the command's own clock: interpreter, first imports
-    calls = [command_line("-r", checkpoint, "-path", file, "-o", folder / "out") for file in files[:REPEATS]]
-    alone = len(files) * sum(seconds - start_up - before for seconds, start_up, _ in calls) / len(calls)
-    seconds, start_up, _ = command_line("-r", checkpoint, "-path", folder / "photos", "-o", folder / "out")
-    together = seconds - start_up - before
-    print(f"\n| {len(files)} photos, all outputs and figures, without start-up | seconds | MP/s |\n|---|---:|---:|")
-    for name, seconds in ((f"one call per photo, mean of {len(calls)}", alone), ("one call for the folder", together)):
-        print(f"| {name} | {seconds:.1f} | {len(files) * MEGAPIXELS / seconds:.2f} |")
-    print(f"\nthe folder in one call is {alone / together:.2f} times as fast")
+def whole_calls(model: tuple[object, ...], folder: Path, clone: Path, large: tuple[int, int]) -> dict[str, tuple]:
+    """Returns seconds and peak memory of whole calls in a clone, by what they do."""
+    photos, one = folder / "photos", folder / "photos" / "00.png"
+    out = Path(tempfile.mkdtemp(dir=folder))
+    knows = subprocess.run(
+        [sys.executable, clone / "src" / "inference.py", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    only = ("--bin-only",) if "--bin-only" in knows else ()  # earlier versions always made all outputs
+
+    def best(*arguments: object) -> tuple[float, float]:
+        return min(command_line(clone, *model, *arguments) for _ in range(REPEATS))
+
+    calls = {
+        "compress one photo, all outputs": best("-path", one, "-o", out),
+        "compress one photo, `--bin-only`": best("-path", one, "-o", out, *only),
+        "the same, `--effort 0`": best("-path", one, "-o", out, *only, "--effort", 0),
+        "reconstruct one photo": best("-c", out / "00.bin", "-o", out),
+    }
+    count = len(list(photos.iterdir()))
+    calls[f"compress {count} photos, all outputs"] = command_line(clone, *model, "-path", photos, "-o", out)
+    if min(large):
+        width, height = large
+        name = f"one photo of {width} x {height}"
+        made = ("-path", folder / "large", "-o", out / "large")
+        calls[f"compress {name}, all outputs"] = command_line(clone, *model, *made)
+        calls[f"reconstruct {name}"] = command_line(clone, *model, "-c", out / "large", "-o", out)
+    return calls
 
 
-def measure_large(photos: list[Path], size: tuple[int, int], checkpoint: Path, folder: Path) -> None:
-    fitted(photos, size, 1, folder / "large")
-    made, back = folder / "made", folder / "back"
-    print(f"\n| {size[0]} x {size[1]}, including start-up | seconds | peak memory, GiB |\n|---|---:|---:|")
-    for name, *paths in (
-        ("compress, measure, write", "-path", folder / "large", "-o", made),
-        ("decompress", "-c", made, "-o", back),
-    ):
-        seconds, _, peak = command_line("-r", checkpoint, *paths)
-        print(f"| {name} | {seconds:.1f} | {peak:.2f} |")
+def print_calls(calls: dict[str, tuple], before: dict[str, tuple]) -> None:
+    """Prints a table of whole calls, beside those of another clone if there are any."""
+    columns = ["seconds", "GiB"] + (["seconds before", "GiB before", "times as fast"] if before else [])
+    print(f"\n| whole call | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    for name, (seconds, memory) in calls.items():
+        cells = [f"{seconds:.1f}", f"{memory:.2f}"]
+        if before:
+            earlier, more = before[name]
+            cells += [f"{earlier:.1f}", f"{more:.2f}", f"{earlier / seconds:.1f}"]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
 def test_inference(checkpoint: Path, photos: Path) -> None:
     output = run_benchmark("inference.py", "-r", checkpoint, "-path", photos, "--count", 1, "--large", 400, 300)
     for words in (
-        "start-up",
+        "first run",
         "encode + refine + code",
         "decode + reconstruct",
-        "one call for the folder",
-        "| decompress |",
+        "| compress 1 photos, all outputs |",
+        "| reconstruct one photo of 400 x 300 |",
     ):
         assert words in output

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_only_one = threading.RLock()  # or one thread would restore what another one has redirected
 
 
 @contextmanager
@@ -15,6 +18,11 @@ def without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
 
     If the block raises, all lines are shown.
     """
+    with _only_one:
+        yield from _without_lines(noise)
+
+
+def _without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
     try:
         stderr = os.dup(2)
     except OSError:  # closed, so there is nothing to keep quiet

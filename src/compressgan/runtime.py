@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from compressgan.errors import CompressGANError, logger
 from compressgan.geometry import STRIDE
 from compressgan.quiet import without_lines
 
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import SignatureRunner
+
+_LARGE = 2048  # latent positions
 _LITERTS_LINES = re.compile(rb"(INFO|WARNING): |[WI]\d{4} ")
 
 
@@ -70,9 +74,6 @@ class LiteRTNetworks:
     """
 
     def __init__(self, stored: StoredModel, model: bytes, threads: int) -> None:
-        # Takes a moment, which a wrong path need not cost.
-        from ai_edge_litert.interpreter import Interpreter
-
         config = stored.config
         prior = Prior.shapes(config.levels, config.latent_channels, config.centers, config.prior_width)
         shapes = {f"prior/{name}": shape for name, shape in prior.items()}
@@ -82,12 +83,9 @@ class LiteRTNetworks:
         self.centers = np.sort(arrays[CENTERS].astype(np.float32))
         self._rate_coeffs = arrays[RATE_COEFFS]
         self._prior = [arrays[name] for name in shapes]
+        self._model, self._threads = model, threads
+        self._runners: dict[str, SignatureRunner] = {}
         self._lock = threading.Lock()
-        with without_lines(_LITERTS_LINES):
-            self._interpreter = Interpreter(model_content=model, num_threads=threads)
-            names = self._interpreter.get_signature_list()
-            self._runners = {name: self._interpreter.get_signature_runner(name) for name in names}
-            self.encode(np.zeros((STRIDE, STRIDE, 3), np.float32), 1)  # the first call announces what LiteRT uses
 
     def prior(self, level: int) -> Prior:
         window, hidden_bias, output, output_bias = self._prior
@@ -97,20 +95,46 @@ class LiteRTNetworks:
         return float(self._rate_coeffs[level - 1]) / self.config.distortion_coeff
 
     def encode(self, photo: np.ndarray, level: int) -> np.ndarray:
-        return self._run("encode", level, photo=photo)["latents"]
+        positions = photo.shape[0] * photo.shape[1] // STRIDE**2
+        return self._run("encode", positions, level, photo=photo)["latents"]
 
     def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
-        return self._run("generate", level, latents=latents, realism=np.float32(realism))["photo"]
+        positions = latents.shape[0] * latents.shape[1]
+        return self._run("generate", positions, level, latents=latents, realism=np.float32(realism))["photo"]
 
     def loss_and_gradient(
         self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
     ) -> tuple[float, np.ndarray]:
-        found = self._run("refine", level, latents=latents, photo=photo, rate_weight=np.float32(rate_weight))
+        inputs = {"latents": latents, "photo": photo, "rate_weight": np.float32(rate_weight)}
+        found = self._run("refine", latents.shape[0] * latents.shape[1], level, **inputs)
         return float(found["loss"]), found["gradient"]
 
-    def _run(self, signature: str, level: int, **inputs: np.ndarray | np.float32) -> dict[str, np.ndarray]:
+    def _run(
+        self, signature: str, positions: int, level: int, **inputs: np.ndarray | np.float32
+    ) -> dict[str, np.ndarray]:
         with self._lock:
+            if positions > _LARGE:
+                # Each network keeps its memory. Those of a large photo must not add up.
+                self._runners = {name: runner for name, runner in self._runners.items() if name == signature}
+            if signature not in self._runners:
+                self._runners[signature] = self._load(signature)
             return self._runners[signature](level=np.int32(level - 1), **inputs)
+
+    def _load(self, signature: str) -> SignatureRunner:
+        from ai_edge_litert.interpreter import Interpreter
+
+        smallest = {
+            "photo": np.zeros((STRIDE, STRIDE, 3), np.float32),
+            "latents": np.zeros((1, 1, self.config.latent_channels), np.float32),
+            "level": np.int32(0),
+            "realism": np.float32(0),
+            "rate_weight": np.float32(0),
+        }
+        with without_lines(_LITERTS_LINES):
+            interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
+            runner = interpreter.get_signature_runner(signature)
+            runner(**{name: smallest[name] for name in runner.get_input_details()})  # announces what LiteRT uses
+        return runner
 
 
 def load_networks(checkpoint: Path, threads: int | None = None) -> Networks:
