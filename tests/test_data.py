@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from compressgan.training.data import (
     split,
     training_dataset,
     validation_photos,
+    without_held_out,
     write_index,
 )
 from conftest import make_photo
@@ -35,6 +38,21 @@ def test_find_images(photos: Path) -> None:
     (photos / "empty").mkdir()
     with pytest.raises(CompressGANError, match="no images found"):
         find_images([photos / "empty"])
+
+
+def test_held_out_photos_are_known_by_their_content(photos: Path, tmp_path: Path) -> None:
+    images, _ = find_images([photos])
+    content = (photos / "b.jpg").read_bytes()
+    shutil.copy(photos / "b.jpg", photos / "another name.jpg")
+    (photos / "same size.jpg").write_bytes(content[:-1] + b"x")
+    images = sorted([*images, photos / "another name.jpg", photos / "same size.jpg"])
+    table = tmp_path / "held_out.csv"
+    table.write_text(f"file,bytes,sha256\nb.jpg,{len(content)},{hashlib.sha256(content).hexdigest()}\n")
+    names = [path.name for path in without_held_out(images, table)]
+    assert names == ["a.png", "c.webp", "same size.jpg", "d.png"]
+    table.write_text("file\nb.jpg\n")
+    with pytest.raises(CompressGANError, match="columns bytes and sha256"):
+        without_held_out(images, table)
 
 
 @given(st.integers(1, 300), st.floats(0.01, 1), st.integers(0, 5))

@@ -41,6 +41,9 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         nargs="+",
         help="folders of photos; default: the run's own photos, or those indexed last",
     )
+    parser.add_argument(
+        "--hold-out", metavar="CSV", type=Path, help="photos never to train on, such as data/held_out.csv; needs -path"
+    )
     parser.add_argument("-name", help="name of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument(
         "--index", metavar="DIR", type=Path, default=project.indexes, help="folder of path indexes; default: data/"
@@ -78,6 +81,8 @@ def main(project: Project) -> int:
     config = configure(arguments, directory, project.presets)
     if arguments.epochs is not None and arguments.epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
+    if arguments.hold_out and not arguments.path:
+        raise UsageError("--hold-out takes photos out of those of -path, so it needs -path")
     require_extra("train", "tensorflow", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
@@ -217,6 +222,7 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
         find_images,
         read_index,
         split,
+        without_held_out,
         write_index,
     )
 
@@ -230,6 +236,10 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
         if others:
             shown = ", ".join(map(str, others[:5])) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
             logger.warning(f"skipped, because they are not images: {shown}")
+        if arguments.hold_out:
+            found = len(images)
+            images = without_held_out(images, arguments.hold_out)
+            print(f"{found - len(images)} photos of {arguments.hold_out} are held out")
         for index, part in zip((train_index, test_index), split(images, config), strict=True):
             write_index(index, part)
     train_paths = existing(read_index(train_index), train_index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import random
 import threading
 from collections.abc import Sequence
@@ -35,6 +37,32 @@ def find_images(folders: list[Path]) -> tuple[list[Path], list[Path]]:
     if not images:
         raise CompressGANError(f"{', '.join(map(str, folders))}: no images found")
     return list(dict.fromkeys(images)), others  # folders may overlap
+
+
+def without_held_out(paths: list[Path], table: Path) -> list[Path]:
+    """Returns the paths of all files but those that are held out of training, whatever their names.
+
+    Args:
+        paths: image files.
+        table: a CSV file with the columns `bytes` and `sha256`, as `data/held_out.csv`.
+
+    Raises:
+        CompressGANError: the table is missing or damaged.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            held_out = {(int(row["bytes"]), row["sha256"]) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not a table with the columns bytes and sha256"
+        raise CompressGANError(f"{table}: {reason}") from None
+    sizes = {size for size, _ in held_out}
+
+    def is_held_out(path: Path) -> bool:
+        size = path.stat().st_size
+        # Only files of a listed size are read.
+        return size in sizes and (size, hashlib.sha256(path.read_bytes()).hexdigest()) in held_out
+
+    return [path for path in paths if not is_held_out(path)]
 
 
 def split(paths: list[Path], config: Config) -> tuple[list[Path], list[Path]]:
