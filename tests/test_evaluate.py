@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compressgan.evaluation.bench import OURS, SHOWN, Bench, at_equal_bytes, bracketing, first_reaching
+from compressgan.evaluation.bench import OURS, SHOWN, Bench, Result, at_equal_bytes, first_reaching, spanning
+from compressgan.evaluation.curves import bd_rate, bytes_needed, comparisons
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
 from compressgan.evaluation.results import means
@@ -55,20 +56,68 @@ def test_first_reaching(target: float) -> None:
     assert len(tried) <= 4
 
 
-def test_settings_bracket_the_rates(photos: dict[str, np.ndarray]) -> None:
+def test_settings_span_the_rates(photos: dict[str, np.ndarray]) -> None:
     codec, bench = stored(), Bench(photos)
     rates = {bits: bench.mean_bpp(codec, bits) for bits in codec.settings}
-    assert bracketing(codec, bench, (rates[3] - 0.1, rates[6])) == [2, 3, 5, 6]
-    assert bracketing(codec, bench, (1.0, 2.0)) == [1]  # even its smallest files are larger
-    assert bracketing(codec, bench, (1.0, rates[2])) == [1, 2]
-    assert bracketing(codec, bench, (1000.0, 2000.0)) == [7, 8]
+    assert spanning(codec, bench, rates[3] - 0.1, rates[6]) == [2, 3, 6]  # their rates are less than 1.6 times apart
+    assert spanning(codec, bench, rates[1] / 5, rates[1]) == [1]  # even its smallest files are larger
+    assert spanning(codec, bench, rates[1] / 5, rates[2]) == [1, 2]
+    assert spanning(codec, bench, 1000.0, 2000.0) == [7, 8]
+
+
+def test_bytes_that_a_codec_needs() -> None:
+    points = [(100, 20.0), (200, 22.0), (400, 23.0)]
+    assert bytes_needed(points, 20.0) == 100
+    assert bytes_needed(points, 21.0) == pytest.approx(100 * 2**0.5)
+    assert bytes_needed(points, 22.5) == pytest.approx(200 * 2**0.5)
+    assert bytes_needed(points, 23.0) == pytest.approx(400)
+    assert bytes_needed(points, 19.9) == 0
+    assert bytes_needed(points, 23.1) == math.inf
+
+
+def results_of(codec: str, sizes: dict[int, int], psnr: dict[int, float], photos: int, spread: float) -> list[Result]:
+    nan = math.nan
+    return [
+        Result(
+            codec, setting, str(i), 64, 64, size, size / 512, psnr[setting] + spread * i, nan, nan, nan, nan, 0.0, 0.0
+        )
+        for setting, size in sizes.items()
+        for i in range(photos)
+    ]
+
+
+def test_comparisons() -> None:
+    """Twice the bytes for one decibel more, and at equal bytes half a decibel less: sqrt(2) times the bytes."""
+    ours = results_of(OURS, {1: 100, 2: 200, 3: 400}, {1: 20.0, 2: 21.0, 3: 22.0}, 9, 0.3)
+    theirs = results_of("other", {5: 141, 6: 282, 7: 564}, {5: 20.0, 6: 21.0, 7: 22.0}, 9, 0.3)
+    found = list(comparisons([*ours, *theirs]))
+    assert [(row.level, row.codec, row.metric, row.photos) for row in found] == [
+        (i, "other", "psnr", 9) for i in (1, 2, 3)
+    ]
+    for row in found:
+        assert (row.times, row.low, row.high) == pytest.approx((1.41, 1.41, 1.41), rel=1e-6)
+    better = results_of("other", {5: 300, 6: 600}, {5: 20.5, 6: 21.5}, 9, 0.3)
+    assert [row.times for row in comparisons([*ours, *better])] == [0, pytest.approx(3 / 2**0.5), math.inf]
+    # Photos differ, so the median lies within an interval.
+    varied = results_of("other", {5: 150, 6: 300, 7: 600, 8: 1200}, {5: 19.0, 6: 20.0, 7: 21.0, 8: 22.0}, 9, 0.25)
+    row = next(comparisons([*ours, *varied]))
+    assert row.low < row.times < row.high
+
+
+def test_bd_rate() -> None:
+    ours = [(0.02, 21.0), (0.04, 23.0), (0.08, 24.5), (0.16, 25.5)]
+    assert bd_rate(ours, [(1.25 * rate, quality) for rate, quality in ours]) == pytest.approx(0.25)
+    assert bd_rate(ours, [(0.8 * rate, quality) for rate, quality in ours[::-1]]) == pytest.approx(-0.2)
+    assert bd_rate(ours, ours[:3]) is None
+    assert bd_rate(ours, [(rate, quality + 10) for rate, quality in ours]) is None
+    assert bd_rate(ours, [(1, 20.0), (2, 22.0), (3, 21.0), (4, 24.0)]) is None
 
 
 def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[str, np.ndarray]) -> None:
     bench = Bench(photos)
     ours = ComparedCodec(OURS, (), lambda photo, _: bytes(photo.size * 7 // 5), lambda data: photos["a.png"])
     a, b = photos["a.png"], photos["b.png"]
-    (row,) = at_equal_bytes(bench, ours, [stored(), stored("fails", fails_on=96)])  # ours gives b.png a wrong size
+    (row,) = at_equal_bytes(bench, ours, 1, [stored(), stored("fails", fails_on=96)])  # ours gives b.png a wrong size
     sizes = 7 * a.size // 5, 4 + a.size // 2 + a.size
     assert [caption for caption, _ in row] == ["original"] + [
         f"{name}, {size:,} bytes" for name, size in zip((OURS, "stored"), sizes, strict=True)
@@ -77,7 +126,7 @@ def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[
     assert ("fails", "a.png") in bench.failures
     many = Bench({str(i): b for i in range(2 * SHOWN)})
     ours = ComparedCodec(OURS, (), lambda photo, _: b"", lambda data: b)
-    assert len(at_equal_bytes(many, ours, [])) == SHOWN
+    assert len(at_equal_bytes(many, ours, 1, [])) == SHOWN
 
 
 def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
@@ -129,12 +178,22 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     assert "text.jpg: not an image" in result.stderr
     document = json.loads((out / "results.json").read_text())
     jsonschema.validate(document, SCHEMA)
-    assert {row["codec"] for row in document["means"]} == {OURS, "JPEG", "WebP"}
-    assert f"| {OURS} |" in result.stdout
-    ours = [row for row in document["results"] if row["codec"] == OURS]
-    assert [row["photo"] for row in ours] == ["0.png", "1.png"]
-    assert document["means"][0]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in ours]))
-    assert [row["ms_ssim"] is None for row in ours] == [True, False]
+    names = (f"{OURS}, realism 0", f"{OURS}, realism 1")
+    assert {row["codec"] for row in document["means"]} == {*names, "JPEG", "WebP"}
+    assert f"| {names[0]} |" in result.stdout
+    assert f"Times the bytes of {names[1]} for the same SSIM, " in result.stdout
+    ours = [row for row in document["results"] if row["codec"] == names[0]]
+    assert [(row["photo"], row["setting"]) for row in ours] == [(f"{i}.png", k) for k in range(1, 9) for i in (0, 1)]
+    other = [row for row in document["results"] if row["codec"] == names[1]]
+    assert [row["bytes"] for row in other] == [row["bytes"] for row in ours]
+    assert [row["encode_seconds"] for row in other] == [row["encode_seconds"] for row in ours]
+    assert min(row["encode_seconds"] for row in ours) > 0.001  # of the encoding, not of finding an earlier result
+    assert document["means"][0]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in ours[:2]]))
+    assert [row["ms_ssim"] is None for row in ours[:2]] == [True, False]
+    compared = {(row["model"], row["level"], row["codec"], row["metric"]) for row in document["comparisons"]}
+    assert {
+        (model, level, codec, "psnr") for model in names for level in range(1, 9) for codec in ("JPEG", "WebP")
+    } < compared
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(document["results"])

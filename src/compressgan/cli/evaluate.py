@@ -4,8 +4,8 @@ python src/evaluate.py -path photos -o output/evaluation
 python src/evaluate.py -path photos -o output/evaluation -r checkpoints/mine --perceptual imagenet
 python src/evaluate.py -path photos -o output/evaluation --codecs "JPEG 2000" AVIF
 
-Every other codec is measured at the two settings whose mean rates on these photos bracket the model's rate, and at the
-two that bracket twice that rate. A codec whose smallest files are still larger is measured only at those. The command
+The model is measured at all its levels, at realism 0 and at its default realism. Every other codec is measured at
+settings whose mean rates on these photos reach from the model's lowest rate to four times its highest. The command
 writes results.json (described by src/compressgan/evaluation/results.schema.json), results.csv, rate_distortion.png and
 crops.png.
 """
@@ -24,6 +24,8 @@ from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import inputs_under, make_folder
 from compressgan.images.reading import is_photo, read_photo
+
+REACH = 4  # times the model's highest rate, up to which other codecs are measured
 
 
 def main(project: Project) -> int:
@@ -45,11 +47,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Evaluates on the photos of `arguments.path`, and returns the exit code."""
     require_extra("evaluate", "matplotlib", "ssimulacra2")
     from compressgan.codec import Codec
-    from compressgan.evaluation.bench import OURS, Bench, at_equal_bytes, bracketing
-    from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
+    from compressgan.evaluation.bench import Bench, at_equal_bytes, our_codecs, spanning
+    from compressgan.evaluation.other_codecs import available_codecs
     from compressgan.evaluation.plots import write_crops, write_rate_distortion
     from compressgan.evaluation.results import write_results
-    from compressgan.evaluation.tables import print_table
+    from compressgan.evaluation.tables import print_comparisons, print_table
 
     codecs, absent = available_codecs()
     if arguments.codecs is not None:
@@ -65,14 +67,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
     vgg19 = load_vgg19(arguments.perceptual) if arguments.perceptual else None
     model = Codec.load(arguments.r, effort=arguments.effort)
     model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # a warm-up, because the first run is slower
-    ours = ComparedCodec(OURS, (), lambda photo, _: model.compress(photo), model.decompress)
+    ours = our_codecs(model)
     bench = Bench(photos)
-    rate = bench.mean_bpp(ours, None)
-    if not rate > 0:
+    levels = tqdm(ours[0].settings, desc="compressing at each level", unit="level", disable=None)
+    rates = [bench.mean_bpp(ours[0], level) for level in levels]
+    if not min(rates) > 0:
         raise CompressGANError(f"{arguments.r}: this model fails on all photos")
-    jobs = [(ours, None)]
-    for codec in tqdm(codecs, desc="finding the settings", disable=None):
-        jobs += [(codec, setting) for setting in bracketing(codec, bench, (rate, 2 * rate))]
+    jobs = [(codec, level) for codec in ours for level in codec.settings]
+    for codec in tqdm(codecs, desc="finding the settings", unit="codec", disable=None):
+        jobs += [(codec, setting) for setting in spanning(codec, bench, min(rates), REACH * max(rates))]
     results = []
     for codec, setting in tqdm(jobs, desc="measuring", unit="setting", disable=None):
         results += bench.measure(codec, setting, vgg19)
@@ -80,13 +83,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise CompressGANError("no photo could be measured")
     fingerprint = model.fingerprint.hex()
     description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}
-    table = write_results(arguments.o, results, bench, description, absent)
+    table, compared = write_results(arguments.o, results, bench, description, absent)
     if not table:
         raise CompressGANError("no photo worked with every codec: use other photos, or fewer --codecs")
     print_table(table)
+    print_comparisons(compared)
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
     # This comes last, because it tries further settings, whose failures must not affect the figures.
-    write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours, codecs))
+    write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours[-1], model.default_level, codecs))
     return 1 if skipped or bench.failures else 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,11 @@ from compressgan.errors import logger
 from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2
 from compressgan.evaluation.other_codecs import ComparedCodec
 
-OURS = "CompressGAN"
+if TYPE_CHECKING:
+    from compressgan.codec import Codec
+
+OURS = "CompressGAN"  # the model's names begin with this
+_RATIO = 1.6  # at most, between the rates of neighbouring settings
 SHOWN = 6  # photos on the sheet of crops
 _MEASURING = min(4, os.cpu_count() or 1)  # photos measured at once; SSIMULACRA2 may take a gigabyte for each
 
@@ -26,7 +31,7 @@ class Result:
     """Figures of one photo by one codec at one setting. Unknown figures are NaN."""
 
     codec: str
-    setting: int | None  # None for the model, at its default level and realism
+    setting: int  # of the model: its level
     photo: str
     width: int  # pixels
     height: int  # pixels
@@ -53,16 +58,16 @@ class Bench:
 
     def __init__(self, photos: dict[str, np.ndarray]) -> None:
         self.photos = photos
-        self.failures: dict[tuple[str, str], tuple[int | None, str]] = {}  # by codec and photo: setting and reason
-        self._files: dict[tuple[str, int | None, str], tuple[bytes, float]] = {}
+        self.failures: dict[tuple[str, str], tuple[int, str]] = {}  # by codec and photo: setting and reason
+        self._files: dict[tuple[Callable, int, str], tuple[bytes, float]] = {}
 
-    def encode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[bytes, float]:
+    def encode(self, codec: ComparedCodec, setting: int, name: str) -> tuple[bytes, float]:
         """Returns a photo's file and its encoding time in seconds.
 
         Raises:
             CodecFailed: the codec fails on this photo, or has failed on it before.
         """
-        key = (codec.name, setting, name)
+        key = (codec.encode, setting, name)  # the same file for every realism
         with self._failing(codec, setting, name):
             if key not in self._files:
                 start = time.perf_counter()
@@ -70,7 +75,7 @@ class Bench:
                 self._files[key] = data, time.perf_counter() - start
             return self._files[key]
 
-    def decode(self, codec: ComparedCodec, setting: int | None, name: str) -> tuple[np.ndarray, float]:
+    def decode(self, codec: ComparedCodec, setting: int, name: str) -> tuple[np.ndarray, float]:
         """Returns the decoded photo, (H, W, 3) uint8, and its decoding time in seconds.
 
         Raises:
@@ -87,7 +92,7 @@ class Bench:
             return decoded[:height, :width], seconds
 
     @contextmanager
-    def _failing(self, codec: ComparedCodec, setting: int | None, name: str) -> Iterator[None]:
+    def _failing(self, codec: ComparedCodec, setting: int, name: str) -> Iterator[None]:
         if (codec.name, name) in self.failures:
             raise CodecFailed
         try:
@@ -98,7 +103,7 @@ class Bench:
             logger.warning("%s: %s: %s; skipped", codec.name, name, reason)
             raise CodecFailed from None
 
-    def mean_bpp(self, codec: ComparedCodec, setting: int | None) -> float:
+    def mean_bpp(self, codec: ComparedCodec, setting: int) -> float:
         """Returns the mean rate over the photos on which the codec does not fail; NaN if it fails on all of them."""
         rates = []
         for name, photo in self.photos.items():
@@ -107,7 +112,7 @@ class Bench:
                 rates.append(8 * len(data) / (photo.shape[0] * photo.shape[1]))
         return float(np.mean(rates)) if rates else math.nan
 
-    def measure(self, codec: ComparedCodec, setting: int | None, vgg19: Distance | None) -> list[Result]:
+    def measure(self, codec: ComparedCodec, setting: int, vgg19: Distance | None) -> list[Result]:
         """Returns all figures of the photos on which neither the codec nor the measurement fails."""
         decoded = {}
         for name in self.photos:
@@ -125,7 +130,7 @@ class Bench:
     def _result(
         self,
         codec: ComparedCodec,
-        setting: int | None,
+        setting: int,
         name: str,
         decoded: np.ndarray,
         decode_seconds: float,
@@ -167,29 +172,52 @@ def first_reaching(settings: Sequence[int], size: Callable[[int], float], target
     return low
 
 
-def bracketing(codec: ComparedCodec, bench: Bench, rates: tuple[float, ...]) -> list[int]:
-    """Returns the codec's settings whose mean rates on its photos bracket each of the rates, in bits per pixel."""
+def is_ours(name: str) -> bool:
+    """Returns whether this is a name of the model."""
+    return name.startswith(OURS)
+
+
+def our_codecs(model: Codec) -> list[ComparedCodec]:
+    """Returns the model as a codec whose settings are its levels: at realism 0, and at its default realism."""
+    encode, levels = model.compress, range(1, model.levels + 1)
+
+    def codec(name: str, realism: float | None) -> ComparedCodec:
+        return ComparedCodec(name, levels, encode, lambda data: model.decompress(data, realism))
+
+    if not model.realism:
+        return [codec(OURS, None)]
+    return [codec(f"{OURS}, realism {r:g}", r) for r in dict.fromkeys((0.0, model.default_realism))]
+
+
+def spanning(codec: ComparedCodec, bench: Bench, low: float, high: float) -> list[int]:
+    """Returns settings of the codec whose mean rates on its photos span those from `low` to `high`, evenly.
+
+    Args:
+        codec, bench: the codec and the photos.
+        low, high: bits per pixel.
+    """
+    count = max(2, math.ceil(math.log(high / low) / math.log(_RATIO)) + 1)
     positions = set()
-    for rate in rates:
+    for rate in np.geomspace(low, high, count):
         above = first_reaching(codec.settings, lambda setting: bench.mean_bpp(codec, setting), rate)
-        positions |= {max(0, above - 1), above}
+        positions |= {above} if positions else {max(0, above - 1), above}
     # If even the smallest files are larger than all rates, one setting is enough.
-    if bench.mean_bpp(codec, codec.settings[0]) >= max(rates):
+    if bench.mean_bpp(codec, codec.settings[0]) >= high:
         positions = {0}
     return [codec.settings[position] for position in sorted(positions)]
 
 
 def at_equal_bytes(
-    bench: Bench, ours: ComparedCodec, codecs: list[ComparedCodec]
+    bench: Bench, ours: ComparedCodec, level: int, codecs: list[ComparedCodec]
 ) -> list[list[tuple[str, np.ndarray]]]:
-    """Returns pictures to compare: for some photos the original, ours, and each codec's next larger file."""
+    """Returns pictures to compare: for some photos the original, ours at a level, and each codec's next larger file."""
     names = [name for name in bench.photos if (ours.name, name) not in bench.failures]
     rows = []
     for name in names[:: max(1, len(names) // SHOWN)][:SHOWN]:
         with suppress(CodecFailed):
-            least = len(bench.encode(ours, None, name)[0])
+            least = len(bench.encode(ours, level, name)[0])
             row = [("original", bench.photos[name])]
-            row.append((f"{OURS}, {least:,} bytes", bench.decode(ours, None, name)[0]))
+            row.append((f"{ours.name}, {least:,} bytes", bench.decode(ours, level, name)[0]))
             for codec in codecs:
 
                 def size(setting: int, codec: ComparedCodec = codec, name: str = name) -> int:

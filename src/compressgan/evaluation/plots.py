@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from PIL import Image, ImageDraw, ImageFont
 
 from compressgan.evaluation.tables import FIGURES, label
@@ -13,6 +14,7 @@ from compressgan.images.files import replacing
 from compressgan.images.writing import write_picture
 
 METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # bits per pixel
 CROP = 256  # pixels per side of a picture on the sheet
 
 
@@ -36,6 +38,11 @@ def write_rate_distortion(path: Path, means: list[dict]) -> None:
             points = [(row["bpp"], row[metric]) for row in means if row["codec"] == codec and row[metric] is not None]
             if points:
                 axis.plot(*zip(*points, strict=True), marker="o" if len(points) > 1 else "*", markersize=7, label=codec)
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_xticks(_TICKS, minor=False)
+        axis.set_xlim(0.8 * min(row["bpp"] for row in means), 1.25 * max(row["bpp"] for row in means))
         axis.set_xlabel("bits per pixel of the whole file")
         axis.set_ylabel(label(metric))
         axis.grid(alpha=0.3)

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from compressgan.evaluation.bench import OURS, Bench, Result
+from compressgan.evaluation.bench import Bench, Result, is_ours
+from compressgan.evaluation.curves import comparisons
 from compressgan.evaluation.metrics import known, mean
 from compressgan.images.files import write_csv, write_json
 
@@ -28,32 +29,34 @@ def means(results: list[Result]) -> list[dict]:
         for name in MEANS:
             row[name] = known(mean(rows, name))
         table.append(row)
-    return sorted(table, key=lambda row: (row["codec"] != OURS, row["codec"], row["bpp"]))
+    return sorted(table, key=lambda row: (not is_ours(row["codec"]), row["codec"], row["bpp"]))
 
 
 def write_results(
     folder: Path, results: list[Result], bench: Bench, model: dict[str, str], absent: list[str]
-) -> list[dict]:
-    """Writes results.json and results.csv, and returns the means.
+) -> tuple[list[dict], list[dict]]:
+    """Writes results.json and results.csv, and returns the means and the comparisons.
 
     Raises:
         CompressGANError: a file cannot be written.
     """
     table = means(results)
     rows = [{name: known(value) for name, value in asdict(result).items()} for result in results]
+    compared = [{name: known(value) for name, value in asdict(found).items()} for found in comparisons(results)]
     failures = [
         {"codec": codec, "photo": photo, "setting": setting, "error": error}
         for (codec, photo), (setting, error) in bench.failures.items()
     ]
     document = {
-        "schema": 1,
+        "schema": 2,
         "model": model,
         "photos": len(bench.photos),
         "means": table,
+        "comparisons": compared,
         "results": rows,
         "failures": failures,
         "absent": absent,
     }
     write_json(folder / "results.json", document)
     write_csv(folder / "results.csv", rows)
-    return table
+    return table, compared

@@ -32,3 +32,25 @@ def print_table(rows: list[dict]) -> None:
         cells = ["" if row[name] is None else str(row[name]) for name in names]
         cells += ["" if row[name] is None else format(row[name], FIGURES[name][1]) for name in figures]
         print(f"| {' | '.join(cells)} |")
+
+
+def print_comparisons(comparisons: list[dict]) -> None:
+    """Prints how many times the model's bytes each codec needs, one table for each metric and name of the model."""
+    for model, metric in dict.fromkeys((row["model"], row["metric"]) for row in comparisons):
+        rows = [row for row in comparisons if (row["model"], row["metric"]) == (model, metric)]
+        levels = sorted({row["level"] for row in rows})
+        print(f"\nTimes the bytes of {model} for the same {label(metric)}, median and 95% interval:\n")
+        print(f"| level | {' | '.join(map(str, levels))} |\n|---|{'---:|' * len(levels)}")
+        for codec in dict.fromkeys(row["codec"] for row in rows):
+            cells = {row["level"]: _times(row) for row in rows if row["codec"] == codec}
+            print(f"| {codec} | {' | '.join(cells.get(level, '') for level in levels)} |")
+
+
+def _times(row: dict) -> str:
+    if row["times"] is None:
+        return "never"
+    if not row["times"]:
+        return "cannot be as small"
+    low = f"{row['low']:.2f}" if row["low"] else "less"
+    high = "never" if row["high"] is None else f"{row['high']:.2f}"
+    return f"{row['times']:.2f} ({low} to {high})"
