@@ -1,4 +1,4 @@
-"""Measures inference: the stages of one photo, then seconds and memory of whole calls, start-up included.
+"""Measures inference: seconds and memory of whole calls, start-up included, then the stages of one photo.
 
 python benchmarks/inference.py -path photos
 python benchmarks/inference.py -path photos --before ../earlier    # beside another clone of the project
@@ -69,13 +69,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fitted(photos, SIZE, arguments.count, folder / "photos")
-        measure_parts(arguments.r or PROJECT.default_checkpoint, folder)
         large = tuple(arguments.large)
         if min(large):
             fitted(photos, large, 1, folder / "large")
         model = ("-r", arguments.r) if arguments.r else ()
         before = whole_calls(model, folder, arguments.before, large) if arguments.before else {}
+        # First, because a process's peak memory is at least that of the process that started it.
         print_calls(whole_calls(model, folder, clone.ROOT, large), before)
+        measure_parts(arguments.r or PROJECT.default_checkpoint, folder)
     return 0
 
 
@@ -86,7 +87,7 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
     start = time.perf_counter()
     codec = Codec.load(checkpoint)
     codec.decompress(codec.compress(photo))
-    print(f"loading, and the networks' first run: {time.perf_counter() - start:.1f} s\n")
+    print(f"\nloading, and the networks' first run: {time.perf_counter() - start:.1f} s\n")
 
     symbols, data = codec.symbols(photo), codec.compress(photo)
     size = photo.shape[:2]
@@ -138,7 +139,7 @@ def whole_calls(model: tuple[object, ...], folder: Path, clone: Path, large: tup
 def print_calls(calls: dict[str, tuple], before: dict[str, tuple]) -> None:
     """Prints a table of whole calls, beside those of another clone if there are any."""
     columns = ["seconds", "GiB"] + (["seconds before", "GiB before", "times as fast"] if before else [])
-    print(f"\n| whole call | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    print(f"| whole call | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for name, (seconds, memory) in calls.items():
         cells = [f"{seconds:.1f}", f"{memory:.2f}"]
         if before:

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "footprint": {"geometry", "config"},
     "quiet": set(),
     "coding": BASE,
-    "images": BASE,
+    "images": BASE | {"quiet"},
     "checkpoint": {"errors", "version", "config", "images"},
     "networks": BASE | {"config", "coding", "checkpoint", "quiet"},
     "runtime": BASE | {"config", "coding", "checkpoint", "networks", "quiet"},

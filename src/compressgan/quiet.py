@@ -1,4 +1,4 @@
-"""Keeping native libraries quiet: they write start-up messages to file descriptor 2, whatever Python is told."""
+"""Keeping native libraries quiet: they write to file descriptor 2, whatever Python is told."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ _only_one = threading.RLock()  # or one thread would restore what another one ha
 
 
 @contextmanager
-def without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
+def without_lines(noise: re.Pattern[bytes]) -> Iterator[list[bytes]]:
     """Keeps back what the block writes to stderr, and afterwards shows it without the lines that match `noise`.
 
-    If the block raises, all lines are shown.
+    Yields:
+        A list that holds these lines after the block. If the block raises, they are shown, too.
     """
+    kept: list[bytes] = []
     with _only_one:
-        yield from _without_lines(noise)
-
-
-def _without_lines(noise: re.Pattern[bytes]) -> Iterator[None]:
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed, so there is nothing to keep quiet
-        yield
-        return
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        failed = True
         try:
-            yield
-            failed = False
-        finally:
-            os.dup2(stderr, 2)
-            messages.seek(0)
-            for line in messages:  # other threads may have written, too
-                if failed or not noise.match(line):
-                    os.write(stderr, line)
-            os.close(stderr)
+            stderr = os.dup(2)
+        except OSError:  # closed, so there is nothing to keep quiet
+            yield kept
+            return
+        with tempfile.TemporaryFile() as messages:
+            os.dup2(messages.fileno(), 2)
+            failed = True
+            try:
+                yield kept
+                failed = False
+            finally:
+                os.dup2(stderr, 2)
+                messages.seek(0)
+                for line in messages:  # other threads may have written, too
+                    if not failed and noise.match(line):
+                        kept.append(line)
+                    else:
+                        os.write(stderr, line)
+                os.close(stderr)

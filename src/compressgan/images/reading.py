@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import errno
 import io
-import threading
+import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, ImageOps, UnidentifiedImageError
 
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.geometry import MAX_PIXELS
+from compressgan.images import png, tiff
+from compressgan.images.colours import to_srgb
+from compressgan.images.containers import colour_notes, is_heic, is_jxl
+from compressgan.images.damage import DamagedImage, UnsupportedImage
+from compressgan.images.pixel_limit import pixel_limit_lifted
+from compressgan.quiet import without_lines
 
 # A file with one of these suffixes is meant to be a photo, so failing to read it is an error.
 HEIC_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", *HEIC_SUFFIXES)
 
-_SUBFILE_TYPE = 254  # TIFF tag whose first bit marks a smaller version of another picture
-
-# Colours from all over the RGB cube, to test whether a profile changes anything.
-_SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
+_RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+_MEANT_AS_PHOTOS = (
+    *SUFFIXES,
+    ".jpe",
+    ".jfif",
+    ".jxl",
+    ".j2k",
+    ".jpf",
+    ".hif",
+    ".heics",
+    ".avifs",
+    ".ico",
+    ".icns",
+    ".tga",
+    *_RAW_SUFFIXES,
+)
+_NO_PICTURES = ("MPEG",)  # formats that Pillow identifies, but cannot read
+_LIBTIFFS_LINES = re.compile(rb"(?!error: |warning: )[\w./ -]+: ")
 
 
 def register_heic() -> bool:
@@ -39,33 +63,6 @@ def has_heic() -> bool:
     return ".heic" in Image.registered_extensions()
 
 
-class _PixelLimitLifted:
-    """Lifts Pillow's process-wide limit on pixels for as long as any thread is reading.
-
-    The limit protects servers from malicious files, but a panorama may have more pixels. Reading has its own limit,
-    `MAX_PIXELS`, which is checked before a picture is decoded.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._readers += 1
-            if self._readers == 1:
-                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if not self._readers:
-                Image.MAX_IMAGE_PIXELS = self._limit
-
-
-_pixel_limit_lifted = _PixelLimitLifted()
-
-
 def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
     """Reads a photo as (H, W, 3) uint8 sRGB: upright by its EXIF data, transparency on white, the first frame.
 
@@ -74,41 +71,179 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
         note: is called with a short text for anything in the file that is lost.
 
     Raises:
-        CompressGANError: the file cannot be read, is not an image, or is damaged or too large.
+        CompressGANError: the file cannot be read, is not an image, is damaged or too large, or of a kind that cannot be
+            read right.
     """
-    with _pixel_limit_lifted, _naming_damage(path), Image.open(path) as image:
-        return _upright_srgb(image, path, note)
+    try:
+        opened = _open(path)
+    except OSError as error:
+        raise CompressGANError(f"{path}: {os_reason(error)}") from None
+    # By a path, Pillow would map some TIFF files with the wrong size.
+    with opened as file, pixel_limit_lifted, _naming_damage(path, file):
+        return _read(file, path, note)
+
+
+def _open(path: str | Path) -> BinaryIO:
+    """Opens a file. Anything that is no file, such as a pipe, might be waited for without end.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "not a file")
+    return open(path, "rb")
+
+
+def _read(file: BinaryIO, path: str | Path, note: Callable[[str], None]) -> np.ndarray:
+    facts = None
+    if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
+        file.seek(0)
+        facts = png.parse(file.read())
+        file = io.BytesIO(facts.data)
+        for text in facts.notes:
+            note(text)
+    file.seek(0)
+    try:
+        opened = Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if file.read(4) not in tiff.MAGIC:
+            raise
+        return _upright_srgb(tiff.read(file), path, note)
+    with opened as image:
+        if image.format in _NO_PICTURES or isinstance(image, ImageFile.StubImageFile):
+            raise UnsupportedImage(f"{image.format} is no picture")
+        if facts:
+            image.info["icc_profile"] = facts.profile
+        for text in colour_notes(image, file):
+            note(text)
+        if image.format == "ICO":
+            return _upright_srgb(_best_entry(image), path, note)
+        if image.format != "TIFF":
+            return _upright_srgb(image, path, note, facts)
+        if tiff.is_raw(image):
+            raise UnsupportedImage("a camera raw file")
+        tiff.select_photo(image)
+        if tiff.misread_by_pillow(image):
+            _check_pixels(image)
+            photo = _upright_srgb(tiff.read(file, image.tell()), path, note)
+            if tiff.has_long_integers(image):
+                note("its integers of 32 bits are taken as 8 or 16 bits, whichever hold the largest")
+            return photo
+        return _read_by_libtiff(image, path, note)
+
+
+def _read_by_libtiff(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> np.ndarray:
+    """Reads a TIFF image by libtiff, whose messages become a note, or the reason why it cannot be read."""
+    failure = None
+    with without_lines(_LIBTIFFS_LINES) as lines:
+        try:
+            photo = _upright_srgb(image, path, note)
+        except Exception as error:
+            failure = error
+    reported = lines[0].decode(errors="replace").split(": ", 1)[-1].strip() if lines else ""
+    if failure:
+        if "not configured" in reported or "not supported" in reported:
+            raise UnsupportedImage(reported)
+        raise failure if isinstance(failure, CompressGANError) or not reported else DamagedImage(reported)
+    if reported:
+        note(f"its decoder reports: {reported}")
+    return photo
+
+
+def _best_entry(image: Image.Image) -> Image.Image:
+    """Returns the entry of an ICO file with the most pixels and, among these, the most colours."""
+    entries = image.ico.entry
+    return image.ico.frame(max(range(len(entries)), key=lambda i: (entries[i].square, entries[i].bpp)))
 
 
 @contextmanager
-def _naming_damage(name: str | Path) -> Iterator[None]:
+def _naming_damage(name: str | Path, file: BinaryIO | None = None) -> Iterator[None]:
     """Turns Pillow's exceptions into one-line errors that name the image."""
     try:
         yield
-    except UnidentifiedImageError:
-        unread_heic = str(name).lower().endswith(HEIC_SUFFIXES) and not has_heic()
-        hint = "; for HEIC: pip install pillow-heif" if unread_heic else ""
-        raise CompressGANError(f"{name}: not an image that can be read{hint}") from None
-    except OSError as error:
-        reason = os_reason(error) if error.strerror else f"damaged image ({error})"
-        raise CompressGANError(f"{name}: {reason}") from None
-    except MemoryError:
-        raise CompressGANError(f"{name}: not enough memory to read it") from None
     except CompressGANError:
         raise
+    except UnidentifiedImageError:
+        raise CompressGANError(f"{name}: {_unidentified(name, file)}") from None
+    except UnsupportedImage as error:
+        raise CompressGANError(f"{name}: not supported: {error}") from None
+    except Image.DecompressionBombError:
+        raise CompressGANError(f"{name}: more than 2^28 pixels") from None
+    except MemoryError:
+        raise CompressGANError(f"{name}: not enough memory to read it") from None
     except Exception as error:  # Pillow's readers raise many kinds of exceptions on damaged files.
-        raise CompressGANError(f"{name}: damaged image ({error})") from None
+        if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:
+            raise CompressGANError(f"{name}: {error.strerror}") from None
+        unsupported = re.search(r"unsupported|not supported|not implemented", str(error), re.IGNORECASE)
+        kind = "not supported" if unsupported else "damaged image"
+        raise CompressGANError(f"{name}: {kind} ({error})") from None
 
 
-def _upright_srgb(image: Image.Image, name: str | Path, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
-    if getattr(image, "n_frames", 1) > 1:
-        note("only the first frame of an animated or multi-page image is used")
-    if getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 1:
-        raise CompressGANError(f"{name}: a camera raw file; only its small preview can be read")
+def _unidentified(name: str | Path, file: BinaryIO | None) -> str:
+    """Returns what is wrong with a file that Pillow does not know."""
+    head = b""
+    if file:
+        file.seek(0)
+        head = file.read(32)
+    suffix = Path(name).suffix.lower()
+    if suffix in _RAW_SUFFIXES:
+        return "not supported: a camera raw file"
+    if is_jxl(head) or suffix == ".jxl":
+        return "not supported: JPEG XL"
+    if (is_heic(head) or suffix in HEIC_SUFFIXES) and not has_heic():
+        return "not an image that can be read; for HEIC: pip install pillow-heif"
+    return "not an image that can be read"
+
+
+def _check_pixels(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise CompressGANError(f"{name}: {image.width} x {image.height} is more than 2^28 pixels")
+        raise UnsupportedImage(f"{image.width} x {image.height} is more than 2^28 pixels")
+
+
+def _upright_srgb(
+    image: Image.Image,
+    name: str | Path,
+    note: Callable[[str], None] = lambda text: None,
+    facts: png.Png | None = None,
+) -> np.ndarray:
+    if _frames(image) > 1:
+        note("only the first frame of an animated or multi-page image is used")
+    _check_pixels(image)
+    covered = image.tile[0][1] if image.format == "GIF" and image.tile else None
     image.load()
-    return np.asarray(_to_srgb(_upright(image, note), image.info.get("icc_profile"), note))
+    profile = image.info.get("icc_profile")
+    if facts and facts.grey_key is not None:
+        image = _with_transparent_grey(image, facts)
+    elif image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes them as inverted, other programs only with Adobe's marker
+    elif covered and covered != (0, 0, *image.size):
+        image = _on_nothing(image, covered)
+    return np.asarray(to_srgb(_upright(image, note), profile, note))
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # a damaged page after the first one, which is all that is read
+        return 2
+
+
+def _with_transparent_grey(image: Image.Image, facts: png.Png) -> Image.Image:
+    """Returns a grey PNG image with the alpha channel that its transparent grey value stands for."""
+    values = np.asarray(image).astype(np.int64)
+    white = 1 if image.mode == "1" else 255 if image.mode == "L" else 65535
+    opaque = values * (facts.grey_values - 1) != facts.grey_key * white
+    grey = np.rint(values * (255 / white)).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, 255 * opaque.astype(np.uint8)], axis=-1))
+
+
+def _on_nothing(image: Image.Image, covered: tuple[int, int, int, int]) -> Image.Image:
+    """Returns a GIF image whose canvas is transparent where its first frame does not cover it."""
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(image.convert("RGBA").crop(covered), covered[:2])
+    return canvas
 
 
 def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
@@ -129,7 +264,7 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
         CompressGANError: the array has another type or shape, or a side of 0, or the image is damaged or too large.
     """
     if isinstance(image, Image.Image):
-        with _pixel_limit_lifted, _naming_damage("image"):
+        with pixel_limit_lifted, _naming_damage("image"):
             return _upright_srgb(image, "image")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
@@ -139,60 +274,16 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
     return pixels if pixels.shape[2:] == (3,) else as_photo(Image.fromarray(pixels))
 
 
-def _to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str], None]) -> Image.Image:
-    """Converts to sRGB, using the embedded profile if there is one, and shows transparency on white."""
-    image = _eight_bit(image)
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    try:
-        colours = _by_profile(image, icc_profile) if icc_profile else image.convert("RGB")
-    except (ImageCms.PyCMSError, OSError):
-        note("its colour profile cannot be used and is ignored")
-        colours = image.convert("RGB")
-    if alpha and alpha.getextrema()[0] < 255:
-        note("transparency is shown on white")
-        colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
-    return colours
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Converts grey images with more than 8 bits or with floating-point values to 8 bits."""
-    if not (image.mode.startswith("I") or image.mode == "F"):
-        return image
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    # 16-bit grey has the mode I;16 or, from some writers, I. Floats go up to 1 or slightly more, or up to 255.
-    scale = 1 / 257 if image.mode != "F" else 255.0 if values.max(initial=0.0) <= 2.0 else 1.0
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
-
-
-def _by_profile(image: Image.Image, icc_profile: bytes) -> Image.Image:
-    """Returns the image in sRGB, without its transparency.
-
-    Raises:
-        PyCMSError, OSError: the profile is damaged, or for another colour space.
-    """
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-    space = profile.profile.xcolor_space.strip()
-    modes = {"CMYK": ("CMYK",), "GRAY": ("L", "LA", "1")}.get(space, (image.mode,))
-    if space not in ("RGB", "CMYK", "GRAY") or image.mode not in modes:
-        raise ImageCms.PyCMSError("profile of another colour space")
-    mode = "L" if space == "GRAY" else space
-    to_srgb = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
-    samples = _SAMPLES.convert(mode)
-    change = np.asarray(ImageCms.applyTransform(samples, to_srgb), np.int16) - samples.convert("RGB")
-    # Rounding must not change a photo that is already sRGB. The profile's name is not a reliable sign of that.
-    return image.convert("RGB") if np.abs(change).max() <= 1 else ImageCms.applyTransform(image.convert(mode), to_srgb)
-
-
 def is_image(path: Path) -> bool:
     """Returns whether Pillow can read the file's format, from its first bytes alone."""
     try:
-        with _pixel_limit_lifted, Image.open(path) as image:
+        with pixel_limit_lifted, _open(path) as file, Image.open(file) as image:
             # Pillow identifies some formats that it cannot read, including HDF5, the format of the path indexes.
-            return not isinstance(image, ImageFile.StubImageFile)
+            return not isinstance(image, ImageFile.StubImageFile) and image.format not in _NO_PICTURES
     except Exception:  # Pillow's readers raise many kinds of exceptions on damaged files.
         return False
 
 
 def is_photo(path: Path) -> bool:
     """Returns whether a file is an image or, by its name, is meant to be one."""
-    return path.suffix.lower() in SUFFIXES or is_image(path)
+    return path.suffix.lower() in _MEANT_AS_PHOTOS or is_image(path)
