@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,9 @@ def test_figures_are_of_the_real_bytes_and_means_leave_out_what_is_not_known(che
     assert mean(rows, "ms_ssim") == rows[1].ms_ssim
     assert math.isnan(mean(rows[:1], "ms_ssim"))
     assert mean_line(rows).endswith(f"MS-SSIM {rows[1].ms_ssim:.4f} (of 1)")
+    exact = replace(rows[0], psnr=math.inf)
+    assert "PSNR inf dB" in mean_line([exact, exact])
+    assert f"PSNR {rows[0].psnr:.2f} dB" in mean_line([exact, rows[0]])
 
 
 def test_ssim_and_ms_ssim_of_many_strips(monkeypatch: pytest.MonkeyPatch) -> None:

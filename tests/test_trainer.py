@@ -211,14 +211,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
 ) -> None:
     config = tiny.replace(steps=6, save_every=2, log_every=1, validate_every=100)
     trainer = make_trainer(config, tmp_path)
-    train_step = TrainStep.__call__
+    train_step, poison = TrainStep.__call__, 0
 
     def poisoned(self: TrainStep, batch: tuple[tf.Tensor, tf.Tensor], step: int) -> dict[str, tf.Tensor]:
         photos, level = batch
-        return train_step(self, (photos * (float("nan") if step == 3 else 1.0), level), step)
+        return train_step(self, (photos * (float("nan") if step == poison else 1.0), level), step)
 
     monkeypatch.setattr(TrainStep, "__call__", poisoned)
-    with pytest.raises(CompressGANError, match=r"step 4: \w+ is nan"):
+    with pytest.raises(CompressGANError, match=r"step 1: \w+ is nan; nothing was saved before"):
+        trainer.fit(paths, [])
+    trainer, poison = make_trainer(config, tmp_path), 3
+    with pytest.raises(CompressGANError, match=r"step 4: \w+ is nan; the last good checkpoint is kept"):
         trainer.fit(paths, [])
     again = make_trainer(config, tmp_path)
     assert int(again.step) == 2

@@ -73,14 +73,6 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
-def test_what_tensorflow_finds_is_one_line(photos: Path, tmp_path: Path) -> None:
-    for path in photos.rglob("*.*"):
-        path.write_bytes(path.read_bytes()[:200])  # an image according to its header, but damaged after it
-    arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
-    result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
-    assert_one_error_line(result, "TensorFlow: ", "none of the training images can be read")
-
-
 def test_preprocess(photos: Path, tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(240, dtype=np.uint8)[None, :, None], 120, axis=0).repeat(3, axis=2)
     Image.fromarray(ramp).save(photos / "ramp.png")

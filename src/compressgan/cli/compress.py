@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
 
 def compress(arguments: argparse.Namespace) -> int:
-    """Compresses `arguments.path`, prints and writes the figures, and returns the exit code."""
+    """Compresses the photos of `arguments.path`, prints and writes the figures, and returns the exit code."""
     if arguments.bin_only:
         return compress_only(arguments)
     started = time.perf_counter()
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
     make_folder(arguments.o)
     # These take a second to import, which a wrong path need not cost.
     from compressgan.evaluation.html_report import REPORT, HtmlReport
@@ -66,13 +67,22 @@ def compress_only(arguments: argparse.Namespace) -> int:
     if arguments.report or arguments.realism is not None:
         raise UsageError("--report and --realism are about reconstructions, which --bin-only does not make")
     started = time.perf_counter()
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_photo)
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
     make_folder(arguments.o)
     compressor = Compressor(load_codec(arguments), arguments, None)
     if arguments.verbose:
         print(f"start-up: {time.perf_counter() - started:.1f} s")
     todo = [job for job in jobs if compressor.missing(job)]
     return run_jobs(todo, len(jobs), {}, (compressor.read, 1), (compressor.encode, 1), (compressor.write_binary, 2))
+
+
+def is_original(path: Path) -> bool:
+    """Returns whether a file is a photo, and not a picture that an earlier call wrote beside its `.bin` file."""
+    made = re.fullmatch(r"(.+)_(?:reconstructed|comparison)\.(?:png|webp|jpg)", path.name)
+    if made and path.with_name(f"{made[1]}.bin").exists():
+        logger.warning(f"{path}: left out, because an earlier call made it from {made[1]}.bin")
+        return False
+    return is_photo(path)
 
 
 class Compressor:

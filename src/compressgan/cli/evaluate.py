@@ -30,7 +30,9 @@ REACH = 4  # times the model's highest rate, up to which other codecs are measur
 
 def main(project: Project) -> int:
     parser = make_parser(__doc__)
-    parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos, ideally lossless")
+    parser.add_argument(
+        "-path", "--path", metavar="DIR", type=Path, required=True, help="folder of photos, ideally lossless"
+    )
     add_model_options(parser, project.default_checkpoint, project.effort)
     add_options(parser)
     return evaluate(parser.parse_args())
@@ -38,7 +40,9 @@ def main(project: Project) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds -o, --codecs and --perceptual."""
-    parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; created if missing")
+    parser.add_argument(
+        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
+    )
     parser.add_argument("--codecs", metavar="NAME", nargs="*", help="codecs to compare with; default: all available")
     parser.add_argument("--perceptual", metavar="imagenet|FILE", help="VGG19 weights, for the feature distance")
 

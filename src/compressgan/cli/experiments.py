@@ -29,7 +29,7 @@ EXPERIMENTS = ("dataset-size", "quantization", "perceptual", "coders")
 def main(project: Project) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, help="name of the experiment")
-    parser.add_argument("-path", metavar="DIR", type=Path, nargs="+", required=True, help="folders of photos")
+    parser.add_argument("-path", "--path", metavar="DIR", type=Path, nargs="+", required=True, help="folders of photos")
     parser.add_argument(
         "--validation",
         metavar="DIR",

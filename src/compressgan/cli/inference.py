@@ -1,6 +1,7 @@
 """Compresses photos to .bin files, and reconstructs photos from .bin files.
 
 python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
+python src/inference.py -path a.jpg b.jpg -o output          # several
 python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
 python src/inference.py -path photos -o output -q 3          # at a lower level; or --size 2000, --bpp 0.05
 python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders
@@ -25,8 +26,12 @@ from compressgan.errors import UsageError
 def main(project: Project) -> int:
     parser = make_parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-path", metavar="PHOTO|DIR", type=Path, help="photo or folder of photos to compress")
-    what.add_argument("-c", metavar="BIN|DIR", type=Path, help=".bin file or folder of .bin files to reconstruct")
+    what.add_argument(
+        "-path", "--path", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, or folders of photos, to compress"
+    )
+    what.add_argument(
+        "-c", metavar="BIN|DIR", type=Path, nargs="+", help=".bin files, or folders of .bin files, to reconstruct"
+    )
     add_model_options(parser, project.default_checkpoint, project.effort)
     add_output_options(parser)
     add_compression_options(parser)

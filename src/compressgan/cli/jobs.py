@@ -66,22 +66,31 @@ class Result:
     figures: Figures | None = None
 
 
-def find_jobs(path: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Job]:
-    """Returns a job for the input file `path`, or for each wanted file in that folder, except under `output`.
+def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Job]:
+    """Returns a job for each of the input files, and for each wanted file in the input folders, except under `output`.
+
+    Names and outputs mirror the folders below the one that holds all inputs.
 
     Raises:
-        CompressGANError: the path does not exist, the folder holds no wanted file, or the file's name is not UTF-8.
+        CompressGANError: a path does not exist, a folder holds no wanted file, or a file's name is not UTF-8.
     """
-    if path.is_dir():
-        root, files = path, inputs_under(path, output, kind, wanted)
-    elif not path.exists():
-        raise CompressGANError(f"{path}: no such file or folder")
-    elif not is_utf8(path):
-        raise CompressGANError(f"{path}: its name is not UTF-8")
-    else:
-        root, files = path.parent, [path]
-    stems = output_stems(files, root, output)
-    return [Job(file, str(file.relative_to(root)), stem) for file, stem in stems.items()]
+    files, folders = [], []
+    for path in paths:
+        if path.is_dir():
+            files += inputs_under(path, output, kind, wanted)
+        elif not path.exists():
+            raise CompressGANError(f"{path}: no such file or folder")
+        elif not is_utf8(path):
+            raise CompressGANError(f"{path}: its name is not UTF-8")
+        else:
+            files.append(path)
+        folders.append(path if path.is_dir() else path.parent)
+    if len(paths) > 1:
+        files = list({file.resolve(): file for file in files}.values())  # named twice, or in a folder, too
+        files = [file.absolute() for file in files]
+        folders = [Path(os.path.commonpath([folder.absolute() for folder in folders]))]
+    stems = output_stems(files, folders[0], output)
+    return [Job(file, str(file.relative_to(folders[0])), stem) for file, stem in stems.items()]
 
 
 @contextmanager

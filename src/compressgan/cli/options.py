@@ -46,7 +46,9 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort:
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose: for compressing and back."""
-    parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; created if missing")
+    parser.add_argument(
+        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
+    )
     parser.add_argument(
         "--realism",
         metavar="R",

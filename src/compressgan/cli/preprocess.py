@@ -27,7 +27,9 @@ def main(project: Project) -> int:
     width, height = project.preprocess_size
     parser = make_parser(__doc__)
     parser.add_argument("-i", metavar="DIR", type=Path, required=True, help="folder of photos")
-    parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="output folder; created if missing")
+    parser.add_argument(
+        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
+    )
     parser.add_argument(
         "--size",
         metavar=("W", "H"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -54,12 +55,19 @@ def run(main: Callable[[], int]) -> NoReturn:
         tensorflow = sys.modules.get("tensorflow")
         if not tensorflow or not isinstance(error, tensorflow.errors.OpError):
             raise
-        logger.error(f"TensorFlow: {error.message.splitlines()[0]}")
+        logger.error(f"TensorFlow: {_plain(error.message)}")
         code = 1
     sys.exit(code)
 
 
+def _plain(message: str) -> str:
+    """Returns what matters to a user of one of TensorFlow's messages."""
+    first = re.sub(r"\{\{.*?\}\}", "", message).strip().splitlines()[0]
+    return re.sub(r"^\w+Error: ", "", first)
+
+
 def _prepare_process() -> None:
+    _open_standard_streams()
     # These two must be set before NumPy and TensorFlow are imported. The user's own values are kept.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the entropy coder's matrices are too small for two threads
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -74,6 +82,18 @@ def _prepare_process() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
     # Pillow's warnings do not concern the user as long as the photo can be read.
     warnings.filterwarnings("ignore", module="PIL")
+
+
+def _open_standard_streams() -> None:
+    """Opens what the caller has closed. The next files opened would otherwise receive what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, for the process's whole life
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -106,5 +126,7 @@ class _LineHandler(logging.Handler):
         from tqdm import tqdm
 
         text = " ".join(record.getMessage().split())
-        tqdm.write(f"{record.levelname.lower()}: {text}", file=sys.stderr)
-        sys.stderr.flush()
+        with tqdm.external_write_mode(file=sys.stderr):
+            # In one piece, between which and its end no other thread can write.
+            sys.stderr.write(f"{record.levelname.lower()}: {text}\n")
+            sys.stderr.flush()

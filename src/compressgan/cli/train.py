@@ -21,7 +21,9 @@ from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
+from compressgan.images.reading import has_heic, is_photo
 from compressgan.networks.loading import import_tensorflow
+from compressgan.training.guards import assert_no_pattern
 
 if TYPE_CHECKING:
     from compressgan.training.perceptual import PerceptualLoss
@@ -36,6 +38,7 @@ def parse_arguments(project: Project) -> argparse.Namespace:
     where.add_argument("-rl", action="store_true", help="resume the newest run under checkpoints/")
     parser.add_argument(
         "-path",
+        "--path",
         metavar="DIR",
         type=Path,
         nargs="+",
@@ -77,6 +80,7 @@ def parse_arguments(project: Project) -> argparse.Namespace:
 def main(project: Project) -> int:
     arguments = parse_arguments(project)
     directory = newest_run(project.checkpoints) if arguments.rl else arguments.r
+    assert_no_pattern(directory)
     # What is wrong with the options is found before TensorFlow takes seconds to start.
     config = configure(arguments, directory, project.presets)
     if arguments.epochs is not None and arguments.epochs < 1:
@@ -232,17 +236,34 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
     train_index, test_index = folder / TRAIN_INDEX, folder / TEST_INDEX
     if arguments.path:
         images, others = find_images(arguments.path)
-        others = [path for path in others if path not in (train_index.resolve(), test_index.resolve())]
-        if others:
-            shown = ", ".join(map(str, others[:5])) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-            logger.warning(f"skipped, because they are not images: {shown}")
+        name_skipped([path for path in others if path not in (train_index.resolve(), test_index.resolve())])
         if arguments.hold_out:
             found = len(images)
             images = without_held_out(images, arguments.hold_out)
             print(f"{found - len(images)} photos of {arguments.hold_out} are held out")
-        for index, part in zip((train_index, test_index), split(images, config), strict=True):
+        parts = split(images, config)
+        for index, part in zip((train_index, test_index), parts, strict=True):
             write_index(index, part)
-    train_paths = existing(read_index(train_index), train_index)
+        # Not read back: another run may write its own index there meanwhile.
+        train_paths, test_paths = ([str(path) for path in part] for part in parts)
+    else:
+        train_paths = existing(read_index(train_index), train_index)
+        test_paths = existing(read_index(test_index), test_index)
     if not train_paths:
         raise CompressGANError(f"{train_index}: lists no images; rebuild it with -path FOLDER")
-    return train_paths, existing(read_index(test_index), test_index)
+    return train_paths, test_paths
+
+
+def name_skipped(files: list[Path]) -> None:
+    """Warns about files that are not trained on: first those that are photos according to their names."""
+    photos = [path for path in files if is_photo(path)]
+    if photos:
+        hint = "" if has_heic() else "; for HEIC: pip install pillow-heif"
+        logger.warning(f"{_some(photos)}: cannot be read and are skipped{hint}")
+    rest = [path for path in files if path not in set(photos)]
+    if rest:
+        logger.warning(f"skipped, because they are not images: {_some(rest)}")
+
+
+def _some(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")

@@ -104,9 +104,11 @@ def mean_line(rows: list[Figures]) -> str:
         count = sum(math.isfinite(getattr(row, name)) for row in rows)
         if count:
             similarity += f", {label} {mean(rows, name):{digits}}" + (f" (of {count})" if count < len(rows) else "")
+    exact = all(math.isinf(row.psnr) for row in rows)
+    decibels = math.inf if exact else mean(rows, "psnr")
     return (
         f"mean of {len(rows)}: {mean(rows, 'bytes'):,.0f} bytes, {mean(rows, 'bpp'):.4f} bpp, "
-        f"PSNR {mean(rows, 'psnr'):.2f} dB{similarity}"
+        f"PSNR {decibels:.2f} dB{similarity}"
     )
 
 

@@ -21,14 +21,19 @@ from compressgan.networks.quantizer import Quantizer
 
 
 @contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Sets the precision policy for building Keras layers, and restores the previous one."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+def keras_settings(precision: str) -> Iterator[None]:
+    """Sets what Keras' layers depend on when they are built, and restores the user's settings."""
+    config = keras.config
+    before = config.floatx(), config.image_data_format(), config.dtype_policy()
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+    config.set_dtype_policy(precision)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_dtype_policy(before[2])
 
 
 class CompressGAN(keras.Model):
@@ -37,7 +42,7 @@ class CompressGAN(keras.Model):
     def __init__(self, config: Config) -> None:
         super().__init__(name="compressgan")
         self.config = config
-        with dtype_policy(config.precision):
+        with keras_settings(config.precision):
             self.encoder = build_encoder(config)
             self.quantizer = Quantizer(config)
             self.generator = build_generator(config)
@@ -47,6 +52,7 @@ class CompressGAN(keras.Model):
             name="rate_coeffs",
             shape=(config.levels,),
             initializer=keras.initializers.Constant(config.rate_coeff),
+            dtype="float32",
             trainable=False,
         )
         self.built = True

@@ -98,7 +98,7 @@ def read_index(path: Path) -> list[str]:
     """
     rebuild = "build it with: python src/train.py -r CHECKPOINT -path FOLDER"
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             if isinstance(file.get("path"), h5py.Dataset):
                 values = file["path"][()]
             elif isinstance(file.get("df/table"), h5py.Dataset):

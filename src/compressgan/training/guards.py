@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compressgan.errors import CompressGANError, os_reason
+import portalocker
+
+from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def deferred_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keeps other processes from training in a folder.
+    """Keeps other processes from training in a folder, and warns on file systems that have no locks.
 
     Raises:
         CompressGANError: another process trains there, or the folder cannot be made.
@@ -43,7 +44,20 @@ def locked(directory: Path) -> Iterator[None]:
         raise CompressGANError(f"{directory}: cannot be written to: {os_reason(error)}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.AlreadyLocked:
             raise CompressGANError(f"{directory.parent}: another run is training here") from None
+        except (portalocker.LockException, OSError):
+            logger.warning(f"{directory}: this file system has no locks, so nothing keeps a second run away")
         yield
+
+
+def assert_no_pattern(directory: Path) -> None:
+    """Checks that TensorFlow does not take the path of a folder for a pattern, and deletes other runs' states.
+
+    Raises:
+        UsageError: it would.
+    """
+    found = "".join(sorted(set(str(directory.resolve())) & set("[]*?\\")))
+    if found:
+        raise UsageError(f"{directory}: TensorFlow cannot keep a run in a folder whose path contains {' '.join(found)}")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from skimage import data
 
 from compressgan.errors import CompressGANError
-from compressgan.networks.model import dtype_policy
+from compressgan.networks.model import keras_settings
 
 FEATURE_LAYER = "block2_pool"
 LEAST_ACTIVE = 1e-3  # share of the positions
@@ -42,7 +42,7 @@ class PerceptualLoss:
     """
 
     def __init__(self, weights: str | Path, precision: str = "float32", kind: str = "block2_pool") -> None:
-        with dtype_policy(precision):
+        with keras_settings(precision):
             vgg19 = _load_imagenet() if weights == "imagenet" else _load_file(Path(weights))
         normalize_channels(vgg19)
         self._normalized = kind == "normalized"
@@ -114,7 +114,7 @@ def normalization_pictures() -> np.ndarray:
 
 def _preprocessed(pixels: tf.Tensor) -> tf.Tensor:
     """RGB pixels from 0 to 255 as VGG19 was trained on them: BGR, minus ImageNet's means."""
-    return keras.applications.vgg19.preprocess_input(pixels)
+    return keras.applications.vgg19.preprocess_input(pixels, data_format="channels_last")
 
 
 def _load_imagenet() -> keras.Model:
@@ -129,7 +129,7 @@ def _load_file(path: Path) -> keras.Model:
         raise CompressGANError(f"{path}: no such VGG19 weights file: {WAYS_OUT}")
     vgg19 = keras.applications.VGG19(include_top=False, weights=None)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             layers = file.get("model_weights", file)
             missing = [name for name in LAYERS if name not in layers]
         if not missing:

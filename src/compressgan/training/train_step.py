@@ -9,7 +9,7 @@ import tensorflow as tf
 from compressgan.config import Config
 from compressgan.geometry import STRIDE
 from compressgan.networks.discriminator import build_discriminator
-from compressgan.networks.model import CompressGAN, dtype_policy
+from compressgan.networks.model import CompressGAN, keras_settings
 from compressgan.training import losses
 from compressgan.training.optimizers import Adam, Muon
 from compressgan.training.perceptual import PerceptualLoss
@@ -52,7 +52,7 @@ class TrainStep:
             # This model holds the averaged weights. Validation, checkpoints and inference use it.
             self.ema = CompressGAN(config)
             self.ema.set_weights(self.model.get_weights())
-            with dtype_policy(config.precision):
+            with keras_settings(config.precision):
                 self.discriminator = build_discriminator(config)
             networks = (self.model.encoder, self.model.quantizer, self.model.generator)
             self._variables = [variable for network in networks for variable in network.trainable_variables]

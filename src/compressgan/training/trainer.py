@@ -20,7 +20,7 @@ from compressgan.images.files import make_folder
 from compressgan.networks.export import export
 from compressgan.networks.model import CompressGAN
 from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
-from compressgan.training.guards import deferred_signals, locked
+from compressgan.training.guards import assert_no_pattern, deferred_signals, locked
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.schedules import learning_rate
 from compressgan.training.summaries import Summaries, level_figures
@@ -64,6 +64,7 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
         init_from: Path | None = None,
     ) -> None:
+        assert_no_pattern(directory)
         strategy = strategy or tf.distribute.get_strategy()
         if config.batch_size % strategy.num_replicas_in_sync:
             raise CompressGANError(
@@ -246,9 +247,11 @@ class Trainer:
         scaled = self.config.precision == "mixed_float16"
         for name, value in terms.items():
             if not math.isfinite(value) and not (scaled and name.startswith("gradient_norm/")):
+                kept = f"the last good checkpoint is kept in {self.directory}: resume from it"
+                if not self._manager.latest_checkpoint:
+                    kept = "nothing was saved before: start again"
                 raise CompressGANError(
-                    f"step {step}: {name} is {value}; the last good checkpoint is kept in {self.directory}: "
-                    "resume from it with a lower learning rate, --set learning_rate=..."
+                    f"step {step}: {name} is {value}; {kept} with a lower learning rate, --set learning_rate=..."
                 )
 
     def save(self) -> None:

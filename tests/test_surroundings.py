@@ -1,0 +1,143 @@
+"""What surrounds a command: closed streams, other settings of Keras, odd folders, locks, several inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import portalocker
+import pytest
+
+from compressgan.cli import train
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.training import data
+from compressgan.training.guards import locked
+from conftest import ROOT, assert_one_error_line, run_cli
+
+
+def test_several_inputs_and_none_of_our_own_pictures(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = (
+        "-r",
+        checkpoint,
+        "--path",
+        photos / "a.png",
+        photos / "b.jpg",
+        photos / "sub",
+        photos / "sub" / "d.png",
+    )
+    result = run_cli("inference.py", *arguments, "--output", out)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.bin")) == ["a.bin", "b.bin", "sub/d.bin"]
+    result = run_cli("inference.py", "-r", checkpoint, "-c", out / "a.bin", out / "sub", "-o", tmp_path / "back")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(list((tmp_path / "back").rglob("*.png"))) == 2
+
+    # An output folder inside the input, then another one.
+    (photos / "b.jpg").unlink()
+    inside = photos / "compressed"
+    run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", inside)
+    (photos / "mine_comparison.png").write_bytes((photos / "a.png").read_bytes())
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "again", "--bin-only")
+    assert result.returncode == 0
+    assert len(result.stderr.splitlines()) == 6
+    assert (
+        f"warning: {inside / 'a_comparison.png'}: left out, because an earlier call made it from a.bin" in result.stderr
+    )
+    made = {str(path.relative_to(tmp_path / "again")) for path in (tmp_path / "again").rglob("*.bin")}
+    assert made == {"a.bin", "c.bin", "mine_comparison.bin", "sub/d.bin"}
+
+
+@pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(checkpoint: Path, photos: Path, tmp_path: Path, closed: str) -> None:
+    command = (
+        f'"{sys.executable}" "{ROOT}/src/inference.py" -r "{checkpoint}" -path "{photos}" -o "{tmp_path}/out" {closed}'
+    )
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(list((tmp_path / "out").rglob("*.bin"))) == 4
+
+
+def test_the_users_settings_of_keras_and_matplotlib_do_not_matter(checkpoint: Path, tmp_path: Path) -> None:
+    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "src")!r}]
+from pathlib import Path
+from compressgan.networks.loading import import_tensorflow
+import_tensorflow()
+import keras
+from compressgan.networks.model import CompressGAN
+print(CompressGAN.load(Path({str(checkpoint)!r})).fingerprint().hex())
+print(keras.config.image_data_format(), keras.config.floatx())
+"""
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=100)
+    assert result.returncode == 0, result.stderr
+    fingerprint = json.loads((checkpoint / "config.json").read_text())["fingerprint"]
+    assert result.stdout.splitlines() == [fingerprint, "channels_first float16"]
+
+
+@pytest.mark.parametrize("name", ["exp[1]", "back\\slash", "st*r/run", "what?"])
+def test_folders_that_tensorflow_takes_for_patterns_are_refused(tmp_path: Path, photos: Path, name: str) -> None:
+    result = run_cli("train.py", "-r", tmp_path / name, "-path", photos, "--index", tmp_path / "index")
+    assert_one_error_line(result, "TensorFlow cannot keep a run in a folder whose path contains", code=2)
+    assert not (tmp_path / name).exists()
+    assert not (tmp_path / "index").exists()
+
+
+def test_file_systems_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise portalocker.LockException("[Errno 37] No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", refuse)
+    with locked(tmp_path / "training"):
+        assert "this file system has no locks" in caplog.text
+
+
+def test_a_run_trains_on_its_own_photos(
+    tmp_path: Path, photos: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run that writes its index to the same folder at the same time changes nothing."""
+    write = data.write_index
+    monkeypatch.setattr(data, "write_index", lambda path, images: write(path, ["/of/another/run.png"]))
+    arguments = Namespace(index=tmp_path / "index", path=[photos], hold_out=None)
+    train_paths, test_paths = train.index_images(arguments, tiny, tmp_path / "run")
+    assert sorted(train_paths + test_paths) == sorted(map(str, data.find_images([photos])[0]))
+
+
+def test_skipped_files_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = [*(f"{i}.heic" for i in range(7)), "notes.txt"]
+    for name in names:
+        (tmp_path / name).write_text("x")
+    train.name_skipped([tmp_path / name for name in names])
+    first, second = caplog.messages
+    assert first.startswith(f"{tmp_path}/0.heic, ")
+    assert "4.heic and 2 more: cannot be read and are skipped" in first
+    assert second == f"skipped, because they are not images: {tmp_path}/notes.txt"
+
+
+def test_tensorflows_messages_are_plain(photos: Path, tmp_path: Path) -> None:
+    for path in photos.rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:200])  # an image according to its header, but damaged after it
+    arguments = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "log")
+    result = run_cli("train.py", *arguments, "-path", photos, "--preset", "tiny")
+    assert_one_error_line(result, "error: TensorFlow: none of the training images can be read")
+
+
+def test_keras_with_another_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from compressgan.networks.loading import import_tensorflow
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(CompressGANError, match="Keras uses jax in this process, but TensorFlow is needed"):
+        import_tensorflow()
