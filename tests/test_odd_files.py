@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image, ImageChops, ImageCms, TiffImagePlugin
 
 from compressgan.errors import CompressGANError
-from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.reading import has_heic, is_photo, read_photo
 from conftest import make_photo
 
 PHOTO = make_photo(48, 64)
@@ -353,3 +353,12 @@ def test_a_pipe_is_no_photo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     assert_refused(tmp_path / "pipe.jpg", "not a file")
     assert is_photo(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.skipif(not has_heic(), reason="needs pillow-heif")
+def test_heic_that_only_exif_turns(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PHOTO).save(tmp_path / "turned.heic", quality=95, exif=exif)
+    found, _ = read(tmp_path / "turned.heic")
+    assert np.abs(found.astype(int) - np.rot90(PHOTO, -1)).mean() < 15

@@ -141,3 +141,25 @@ def test_keras_with_another_backend_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(CompressGANError, match="Keras uses jax in this process, but TensorFlow is needed"):
         import_tensorflow()
+
+
+def test_each_run_has_its_own_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = tmp_path / "log"
+
+    def started(run: Path, name: str | None = None) -> str:
+        folder = train.log_folder(run, logs, name)
+        (folder / "train").mkdir(parents=True)
+        (folder / "train" / "events.out").touch()
+        (run / "training").mkdir(parents=True, exist_ok=True)
+        (run / "training" / train.LOG_NAME).write_text(folder.name)
+        return folder.name
+
+    runs = [tmp_path / part / "run" for part in "abc"]
+    assert [started(run) for run in runs] == ["run", "run-2", "run-3"]
+    assert "holds the curves of another run" in capsys.readouterr().out
+    assert started(tmp_path / "d", "run") == "run-4"
+    assert started(runs[0]) == "run-5"  # begun anew before anything was saved
+    for run, name in zip(runs, ("run-5", "run-2", "run-3"), strict=True):
+        (run / "training" / "checkpoint").touch()
+        assert train.log_folder(run, logs, None) == logs / name
+    assert train.log_folder(runs[0], logs, "other") == logs / "other"

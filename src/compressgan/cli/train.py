@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -21,6 +22,7 @@ from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
+from compressgan.images.files import replacing
 from compressgan.images.reading import has_heic, is_photo
 from compressgan.networks.loading import import_tensorflow
 from compressgan.training.guards import assert_no_pattern
@@ -28,6 +30,7 @@ from compressgan.training.guards import assert_no_pattern
 if TYPE_CHECKING:
     from compressgan.training.perceptual import PerceptualLoss
 
+LOG_NAME = "log_name"  # file in the folder of a run's training state
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
 
@@ -98,8 +101,11 @@ def main(project: Project) -> int:
         config = config.replace(steps=max(1, arguments.epochs * len(train_paths) // config.batch_size))
     with strategy.scope():
         perceptual = load_perceptual(arguments, config)
-    name = arguments.name or directory.resolve().name
-    trainer = Trainer(config, directory, arguments.logdir / name, perceptual, strategy, arguments.init_from)
+    log = log_folder(directory, arguments.logdir, arguments.name)
+    trainer = Trainer(config, directory, log, perceptual, strategy, arguments.init_from)
+    if trainer.is_chief:
+        with replacing(directory / "training" / LOG_NAME) as temporary:
+            temporary.write_text(log.name, encoding="utf-8")
     start = int(trainer.step.numpy())
     if start > config.steps:
         raise UsageError(f"{directory}: {start} steps are already done, more than {config.steps}")
@@ -122,6 +128,25 @@ def main(project: Project) -> int:
     trainer.export()
     print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
     return 0
+
+
+def log_folder(directory: Path, logs: Path, name: str | None) -> Path:
+    """Returns the folder of a run's event files: its own, if it is resumed, or one in which there are none yet.
+
+    Args:
+        directory: the run's checkpoint folder.
+        logs: folder of all runs' event files.
+        name: the run's name in TensorBoard; by default, the checkpoint folder's.
+    """
+    note = directory / "training" / LOG_NAME
+    if (directory / "training" / "checkpoint").is_file():
+        kept = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        return logs / (name or kept or directory.resolve().name)
+    first = name or directory.resolve().name
+    name = next(n for n in chain([first], (f"{first}-{i}" for i in count(2))) if not any((logs / n).glob("**/events*")))
+    if name != first:
+        print(f"{logs / first}: holds the curves of another run, so this one's go to {logs / name}")
+    return logs / name
 
 
 def warn_of_rising_learning_rate(config: Config, before: Config, start: int) -> None:

@@ -27,6 +27,13 @@ def is_jxl(head: bytes) -> bool:
     return head.startswith(_JXL)
 
 
+def forgotten_rotation(image: Image.Image, file: BinaryIO) -> int | None:
+    """Returns the EXIF orientation of a HEIC image that has none of its own, which decoders apply instead, or None."""
+    orientation = image.info.get("original_orientation") if image.format == "HEIF" else None
+    own = orientation and any(box in _head(file) for box in (b"irot", b"imir"))
+    return None if own else orientation
+
+
 def colour_notes(image: Image.Image, file: BinaryIO) -> list[str]:
     """Returns what is ignored of an image's colours. A JPEG 2000 file's profile is put into its `info`.
 

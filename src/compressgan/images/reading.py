@@ -19,7 +19,7 @@ from compressgan.errors import CompressGANError, os_reason
 from compressgan.geometry import MAX_PIXELS
 from compressgan.images import png, tiff
 from compressgan.images.colours import to_srgb
-from compressgan.images.containers import colour_notes, is_heic, is_jxl
+from compressgan.images.containers import colour_notes, forgotten_rotation, is_heic, is_jxl
 from compressgan.images.damage import DamagedImage, UnsupportedImage
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.quiet import without_lines
@@ -44,6 +44,7 @@ _MEANT_AS_PHOTOS = (
     ".tga",
     *_RAW_SUFFIXES,
 )
+_ORIENTATION = 274  # EXIF tag
 _NO_PICTURES = ("MPEG",)  # formats that Pillow identifies, but cannot read
 _LIBTIFFS_LINES = re.compile(rb"(?!error: |warning: )[\w./ -]+: ")
 
@@ -118,6 +119,8 @@ def _read(file: BinaryIO, path: str | Path, note: Callable[[str], None]) -> np.n
             image.info["icc_profile"] = facts.profile
         for text in colour_notes(image, file):
             note(text)
+        if rotation := forgotten_rotation(image, file):
+            image.getexif()[_ORIENTATION] = rotation
         if image.format == "ICO":
             return _upright_srgb(_best_entry(image), path, note)
         if image.format != "TIFF":

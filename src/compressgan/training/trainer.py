@@ -75,7 +75,7 @@ class Trainer:
         resolver = strategy.cluster_resolver
         # Every worker reads the checkpoint; only one writes it.
         several_workers = resolver is not None and bool(resolver.cluster_spec())
-        self._is_chief = not several_workers or resolver.task_id == 0
+        self.is_chief = not several_workers or resolver.task_id == 0
         self.config = config
         self.directory = directory
         self._strategy = strategy
@@ -108,9 +108,9 @@ class Trainer:
                 model.assign(stored)
             if not config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
                 self._start_rates()
-        if self._is_chief:
+        if self.is_chief:
             make_folder(log_directory)
-        self._summaries = Summaries(log_directory if self._is_chief else None)
+        self._summaries = Summaries(log_directory if self.is_chief else None)
 
     def _assert_stage_can_stay(self, before: Config) -> None:
         """Checks that changed settings do not undo or skip what the second stage begins with."""
@@ -161,7 +161,7 @@ class Trainer:
             CompressGANError: another run is training in the folder, a loss or gradient is not finite, a checkpoint
                 cannot be written, or a worker is gone.
         """
-        if not self._is_chief:
+        if not self.is_chief:
             self._fit(train_paths, test_paths)
             return
         state = self.directory / "training"
@@ -173,14 +173,14 @@ class Trainer:
 
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())
-        if start and self._is_chief:
+        if start and self.is_chief:
             # The run may have been killed after writing the training state and before writing the inference files, so
             # these are written now. If settings changed, the state is written first: otherwise a kill before the next
             # save would lose the change.
             unchanged = read_config(self.directory)[0] == self.config
             (self.save_for_inference if unchanged else self.save)()
         self._summaries.config(self.config, start)
-        photos = validation_photos(test_paths, self.config) if self._is_chief else []
+        photos = validation_photos(test_paths, self.config) if self.is_chief else []
         validator = Validator(self.ema, photos, self._perceptual) if photos else None
         # A terminal gets a moving bar; a log file gets about one line per minute.
         interval = 0.1 if sys.stderr.isatty() else 60
@@ -191,7 +191,7 @@ class Trainer:
             dynamic_ncols=True,
             mininterval=interval,
             maxinterval=max(10, interval),
-            disable=not self._is_chief,
+            disable=not self.is_chief,
         )
         try:
             with progress, deferred_signals() as signals:
@@ -260,7 +260,7 @@ class Trainer:
         Raises:
             CompressGANError: the checkpoint folder cannot be written to; the previous checkpoint is kept.
         """
-        if not self._is_chief:
+        if not self.is_chief:
             return
         if not (self.directory / CONFIG_FILE).exists():
             self.save_for_inference()  # the training state cannot be resumed without its settings
@@ -280,12 +280,12 @@ class Trainer:
         Raises:
             CompressGANError: the checkpoint folder cannot be written to.
         """
-        if self._is_chief:
+        if self.is_chief:
             self.ema.save_weights_for_inference(self.directory, int(self.step.numpy()))
 
     def export(self) -> None:
         """Writes what inference without TensorFlow needs, from the weights saved last, or warns if it is impossible."""
-        if self._is_chief:
+        if self.is_chief:
             try:
                 export(self.directory)
             except CompressGANError as error:
