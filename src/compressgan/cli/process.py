@@ -53,6 +53,9 @@ def run(main: Callable[[], int]) -> NoReturn:
         code = 1
     except Exception as error:
         tensorflow = sys.modules.get("tensorflow")
+        if interrupted.is_set():  # some imports turn KeyboardInterrupt into an error of their own
+            logger.error("interrupted")
+            sys.exit(130)
         if not tensorflow or not isinstance(error, tensorflow.errors.OpError):
             raise
         logger.error(f"TensorFlow: {_plain(error.message)}")

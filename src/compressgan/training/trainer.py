@@ -51,6 +51,9 @@ class Trainer:
         strategy: how the replicas are distributed; by default, on one device.
         init_from: a checkpoint folder whose weights a new run starts from.
 
+    Attributes:
+        is_chief: whether this is the worker that writes the checkpoint.
+
     Raises:
         CompressGANError: the training state or `init_from` does not fit the settings.
     """
