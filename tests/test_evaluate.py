@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from compressgan.evaluation.bench import OURS, SHOWN, Bench, Result, at_equal_bytes, first_reaching, spanning
-from compressgan.evaluation.curves import bd_rate, bytes_needed, comparisons
+from compressgan.evaluation.curves import bytes_needed, comparisons
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
 from compressgan.evaluation.results import means
@@ -102,15 +102,6 @@ def test_comparisons() -> None:
     varied = results_of("other", {5: 150, 6: 300, 7: 600, 8: 1200}, {5: 19.0, 6: 20.0, 7: 21.0, 8: 22.0}, 9, 0.25)
     row = next(comparisons([*ours, *varied]))
     assert row.low < row.times < row.high
-
-
-def test_bd_rate() -> None:
-    ours = [(0.02, 21.0), (0.04, 23.0), (0.08, 24.5), (0.16, 25.5)]
-    assert bd_rate(ours, [(1.25 * rate, quality) for rate, quality in ours]) == pytest.approx(0.25)
-    assert bd_rate(ours, [(0.8 * rate, quality) for rate, quality in ours[::-1]]) == pytest.approx(-0.2)
-    assert bd_rate(ours, ours[:3]) is None
-    assert bd_rate(ours, [(rate, quality + 10) for rate, quality in ours]) is None
-    assert bd_rate(ours, [(1, 20.0), (2, 22.0), (3, 21.0), (4, 24.0)]) is None
 
 
 def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[str, np.ndarray]) -> None:

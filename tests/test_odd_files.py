@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image, ImageChops, ImageCms, TiffImagePlugin
 
 from compressgan.errors import CompressGANError
-from compressgan.images.reading import has_heic, is_photo, read_photo
+from compressgan.images.reading import as_photo, has_heic, is_photo, read_photo
 from conftest import make_photo
 
 PHOTO = make_photo(48, 64)
@@ -94,7 +94,7 @@ def test_tiff_of_many_bits(tmp_path: Path) -> None:
     path.write_bytes(short_tiff(packed.astype(np.uint8).tobytes(), 64, 12))
     assert_reads(path, GREY)
     path.write_bytes(short_tiff(packed.astype(np.uint8).tobytes()[: 48 * 60], 48, 10))
-    assert_refused(path, "")
+    assert_refused(path, "not supported: a TIFF image of this compression and these bits")
 
 
 def test_tiff_of_floats_and_long_integers(tmp_path: Path) -> None:
@@ -110,11 +110,11 @@ def test_tiff_of_floats_and_long_integers(tmp_path: Path) -> None:
     assert_reads(path, GREY)
     for kind in (np.int32, np.uint32):
         tifffile.imwrite(path, GREY.astype(kind))
-        assert_reads(path, GREY, "taken as 8 or 16 bits")
+        assert_reads(path, GREY, "read as 8 or 16 bits")
         tifffile.imwrite(path, GREY.astype(kind) * 257)
-        assert_reads(path, GREY, "taken as 8 or 16 bits")
+        assert_reads(path, GREY, "read as 8 or 16 bits")
         tifffile.imwrite(path, GREY.astype(kind) * 8_000_000)
-        assert_refused(path, "not supported: integers of 32 bits")
+        assert_refused(path, "not supported: 32-bit integers")
 
 
 def test_tiff_with_associated_alpha(tmp_path: Path) -> None:
@@ -126,6 +126,28 @@ def test_tiff_with_associated_alpha(tmp_path: Path) -> None:
     assert_reads(tmp_path / "la.tif", expected, "transparency is shown on white", tolerance=2)
 
 
+def test_grey_with_alpha_that_pillow_reads(tmp_path: Path) -> None:
+    alpha = np.full_like(GREY, 255)
+    Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)]).save(tmp_path / "la.tif", compression="tiff_lzw")
+    assert_reads(tmp_path / "la.tif", GREY)
+
+
+def test_huge_tiff_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    data = short_tiff(bytes(48 * 60), 48, 10).replace(
+        struct.pack("<HHII", 256, 4, 1, 48), struct.pack("<HHII", 256, 4, 1, 10**8)
+    )
+    (tmp_path / "huge.tif").write_bytes(data)
+    assert_refused(tmp_path / "huge.tif", "more than 2.28 pixels")
+
+
+def test_pillow_images_that_pillow_reads_wrongly_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "negative.tif"
+    tifffile.imwrite(path, 65535 - GREY.astype(np.uint16) * 257, photometric="miniswhite")
+    with pytest.raises(CompressGANError, match="pass the file's path instead"):
+        as_photo(Image.open(path))
+    assert np.abs(as_photo(path)[..., 0].astype(int) - GREY).max() <= 1
+
+
 def test_pages_of_tiff(tmp_path: Path) -> None:
     path = tmp_path / "pages.tif"
     with tifffile.TiffWriter(path) as writer:
@@ -133,14 +155,18 @@ def test_pages_of_tiff(tmp_path: Path) -> None:
         writer.write(PHOTO, photometric="rgb")
     assert_reads(path, PHOTO, "only the first")
     with tifffile.TiffWriter(path) as writer:
-        writer.write(PHOTO, photometric="rgb")
-        writer.write(PHOTO, photometric="rgb")
-    data = bytearray(path.read_bytes())
+        for pixels in (PHOTO, PHOTO[::-1], PHOTO[:, ::-1]):
+            writer.write(pixels, photometric="rgb")
+    data = path.read_bytes()
     with tifffile.TiffFile(path) as tiff:
-        second = tiff.pages[1].offset
-    data[second : second + 40] = b"\xff" * 40
-    path.write_bytes(data)
-    assert_reads(path, PHOTO, "only the first")
+        offsets = [page.offset for page in tiff.pages]
+    for at in offsets[1:]:  # damage in a later page
+        path.write_bytes(data[:at] + b"\xff" * 40 + data[at + 40 :])
+        assert_reads(path, PHOTO, "only the first")
+    for seed in range(30):
+        at = offsets[2] + int(np.random.default_rng(seed).integers(0, 120))
+        path.write_bytes(data[:at] + bytes([seed * 8]) + data[at + 1 :])
+        assert_reads(path, PHOTO, "only the first")
 
 
 def test_dng(tmp_path: Path) -> None:
@@ -180,7 +206,13 @@ def test_transparent_grey_of_png(tmp_path: Path, bits: int) -> None:
     key = int(values[0, 0])
     path = tmp_path / "key.png"
     path.write_bytes(png(bits, 0, 64, packed_rows(values, bits), (b"tRNS", struct.pack(">H", key))))
-    assert_reads(path, np.where(values == key, 255, np.rint(values * (255 / most))), "transparency is shown on white")
+    expected = np.where(values == key, 255, np.rint(values * (255 / most)))
+    assert_reads(path, expected, "transparency is shown on white")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    chunks = [(b"tRNS", struct.pack(">H", key)), (b"eXIf", exif.tobytes()[6:])]
+    path.write_bytes(png(bits, 0, 64, packed_rows(values, bits), *chunks))
+    assert_reads(path, np.rot90(expected, -1), "transparency is shown on white")
 
 
 def test_transparent_colour_of_png(tmp_path: Path) -> None:
@@ -323,16 +355,16 @@ def large_ico() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("large.ico", large_ico, "."),
+        ("large.ico", large_ico, "more than 2.28 pixels|damaged image"),
         ("photo.jxl", lambda: b"\xff\x0a" + bytes(20), "not supported: JPEG XL"),
         ("photo.cr3", lambda: b"\0\0\0\x18ftypcrx " + bytes(20), "not supported: a camera raw file"),
-        ("photo.jfif", lambda: b"\xff\xd8\xff\xe0" + bytes(3), "."),
+        ("photo.jfif", lambda: b"\xff\xd8\xff\xe0" + bytes(3), "not an image that can be read"),
         (
             "photo.bmp",
             lambda: b"BM" + struct.pack("<IIIIiiHHIIiiII", 80, 0, 54, 40, 4, 4, 1, 16, 9, 32, 0, 0, 0, 0),
             "not supported",
         ),
-        ("film.mpg", lambda: b"\0\0\1\xb3\x04\x00\x40" + bytes(20), "not supported: MPEG is no picture"),
+        ("film.mpg", lambda: b"\0\0\1\xb3\x04\x00\x40" + bytes(20), "not supported: MPEG is not a picture format"),
     ],
 )
 def test_other_kinds(tmp_path: Path, name: str, content: Callable[[], bytes], words: str) -> None:
@@ -351,7 +383,7 @@ def test_heic_by_another_name_gets_the_hint(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_pipe_is_no_photo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert_refused(tmp_path / "pipe.jpg", "not a file")
+    assert_refused(tmp_path / "pipe.jpg", "not a regular file")
     assert is_photo(tmp_path / "pipe.jpg")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from compressgan import Codec, CompressGANError
+from compressgan import Codec, CompressGANError, runtime
 from compressgan.config import Config
 from compressgan.networks.export import export
 from compressgan.networks.inference import TensorFlowNetworks
@@ -87,6 +88,38 @@ def test_threads_do_not_change_the_file(checkpoint: Path) -> None:
     photo = make_photo(200, 170)
     one, two = (Codec.load(checkpoint, threads=threads).compress(photo) for threads in (1, 2))
     assert one == two
+
+
+def test_threads_may_share_a_codec_and_large_photos_release_memory(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = make_photo(200, 170)
+    codec = Codec.load(checkpoint)
+    data = codec.compress(photo)
+    expected = codec.decompress(data)
+    assert set(codec._networks._runners) == {"encode", "refine", "generate"}
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(codec.compress, [photo] * 8)) == [data] * 8
+        for reconstruction in pool.map(codec.decompress, [data] * 8):
+            np.testing.assert_array_equal(reconstruction, expected)
+    monkeypatch.setattr(runtime, "_LARGE", 50)
+    np.testing.assert_array_equal(codec.decompress(data), expected)
+    assert set(codec._networks._runners) == {"generate"}
+    assert codec.compress(photo) == data
+
+
+def test_litert_out_of_memory_is_a_memory_error(checkpoint: Path) -> None:
+    networks = load_networks(checkpoint)
+    latents = np.zeros((2, 2, networks.config.latent_channels), np.float32)
+    networks.generate(latents, 1, 0.0)
+
+    def exhausted(**inputs: np.ndarray) -> None:
+        raise RuntimeError("XNNPack delegate failed to reshape runtime")
+
+    networks._runners["generate"] = exhausted
+    with pytest.raises(MemoryError, match="LiteRT: XNNPack"):
+        networks.generate(latents, 1, 0.0)
+    assert networks.generate(latents, 1, 0.0).shape == (32, 32, 3)
 
 
 def test_compressing_and_reconstructing_import_no_tensorflow(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

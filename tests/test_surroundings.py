@@ -16,7 +16,7 @@ from compressgan.cli import train
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.training import data
-from compressgan.training.guards import locked
+from compressgan.training.guards import LOG_FOLDER, locked
 from conftest import ROOT, assert_one_error_line, run_cli
 
 
@@ -37,6 +37,16 @@ def test_several_inputs_and_none_of_our_own_pictures(checkpoint: Path, photos: P
     result = run_cli("inference.py", "-r", checkpoint, "-c", out / "a.bin", out / "sub", "-o", tmp_path / "back")
     assert (result.returncode, result.stderr) == (0, "")
     assert len(list((tmp_path / "back").rglob("*.png"))) == 2
+
+    # From another folder, and a link to a file.
+    (tmp_path / "here").mkdir()
+    (photos / "linked.png").symlink_to(photos / "a.png")
+    command = [sys.executable, ROOT / "src" / "inference.py", "-r", checkpoint, "--bin-only", "-o", "out"]
+    command += ["-path", "../photos/sub", "../photos/a.png", "../photos/linked.png"]
+    subprocess.run(list(map(str, command)), cwd=tmp_path / "here", check=True, timeout=100)
+    written = sorted(str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*.bin"))
+    assert written == ["out/a.bin", "out/linked.bin", "out/sub/d.bin"]
+    (photos / "linked.png").unlink()
 
     # An output folder inside the input, then another one.
     (photos / "b.jpg").unlink()
@@ -151,7 +161,7 @@ def test_each_run_has_its_own_curves(tmp_path: Path, capsys: pytest.CaptureFixtu
         (folder / "train").mkdir(parents=True)
         (folder / "train" / "events.out").touch()
         (run / "training").mkdir(parents=True, exist_ok=True)
-        (run / "training" / train.LOG_NAME).write_text(folder.name)
+        (run / "training" / LOG_FOLDER).write_text(str(folder.resolve()))
         return folder.name
 
     runs = [tmp_path / part / "run" for part in "abc"]
@@ -163,3 +173,19 @@ def test_each_run_has_its_own_curves(tmp_path: Path, capsys: pytest.CaptureFixtu
         (run / "training" / "checkpoint").touch()
         assert train.log_folder(run, logs, None) == logs / name
     assert train.log_folder(runs[0], logs, "other") == logs / "other"
+    assert train.log_folder(runs[1], tmp_path / "moved", None) == tmp_path / "moved" / "run-2"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "src").glob("*.py")))
+def test_help_needs_no_extra(script: str) -> None:
+    """After `pip install .`, every command can be asked for its help."""
+    extras = ("tensorflow", "keras", "tensorboard", "portalocker", "matplotlib", "ssimulacra2", "scipy")
+    code = (
+        "import runpy, sys\n"
+        f"sys.modules |= dict.fromkeys({extras})\n"  # importing them fails
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, str(ROOT / "src" / script), "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stderr) == (0, "")

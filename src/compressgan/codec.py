@@ -89,7 +89,7 @@ class Codec:
 
     def compress(
         self,
-        image: np.ndarray | Image.Image,
+        image: np.ndarray | Image.Image | str | Path,
         level: int | None = None,
         *,
         size: int | None = None,
@@ -99,7 +99,8 @@ class Codec:
         """Compresses an image of any size into the bytes of a `.bin` file.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` accepts, such as Pillow images.
+            image: (H, W, 3) uint8 RGB, or anything else that `images.reading.as_photo` accepts: the path of a file,
+                which is read most carefully, or a Pillow image.
             level: from 1, the smallest files, to `levels`; by default `default_level`.
             size: instead of a level, the most bytes that the file may have.
             bpp: instead of a level, the most bits per pixel.

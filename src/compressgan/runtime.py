@@ -25,7 +25,7 @@ _LITERTS_LINES = re.compile(rb"(INFO|WARNING): |[WI]\d{4} ")
 
 
 class Networks(Protocol):
-    """The networks of one model, called with NumPy arrays. Levels count from 1.
+    """The networks of one model, called with NumPy arrays. Levels count from 1. They raise MemoryError.
 
     Attributes:
         config: the model's settings.
@@ -65,7 +65,7 @@ class Networks(Protocol):
 class LiteRTNetworks:
     """The networks of a checkpoint folder as LiteRT runs them: an implementation of `Networks`.
 
-    Several threads may use it, one after the other.
+    Threads may call it at the same time; the calls run one after another.
 
     Args:
         stored: the folder's weights, of which only those of the entropy coder are read.
@@ -116,9 +116,13 @@ class LiteRTNetworks:
             if positions > _LARGE:
                 # Each network keeps its memory. Those of a large photo must not add up.
                 self._runners = {name: runner for name, runner in self._runners.items() if name == signature}
-            if signature not in self._runners:
-                self._runners[signature] = self._load(signature)
-            return self._runners[signature](level=np.int32(level - 1), **inputs)
+            try:
+                if signature not in self._runners:
+                    self._runners[signature] = self._load(signature)
+                return self._runners[signature](level=np.int32(level - 1), **inputs)
+            except RuntimeError as error:  # the inputs fit, so it is memory
+                self._runners.pop(signature, None)  # in an undefined state
+                raise MemoryError(f"LiteRT: {error}") from None
 
     def _load(self, signature: str) -> SignatureRunner:
         from ai_edge_litert.interpreter import Interpreter
@@ -138,7 +142,7 @@ class LiteRTNetworks:
 
 
 def load_networks(checkpoint: Path, threads: int | None = None) -> Networks:
-    """Loads the networks of a checkpoint folder: `codec.tflite`, or with TensorFlow if that does not exist.
+    """Loads a checkpoint's networks: `codec.tflite`, or with TensorFlow if that is missing or of other weights.
 
     Args:
         checkpoint: the folder.

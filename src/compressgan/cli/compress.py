@@ -30,8 +30,7 @@ def compress(arguments: argparse.Namespace) -> int:
     if arguments.bin_only:
         return compress_only(arguments)
     started = time.perf_counter()
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
-    make_folder(arguments.o)
+    jobs = start_jobs(arguments)
     # These take a second to import, which a wrong path need not cost.
     from compressgan.evaluation.html_report import REPORT, HtmlReport
     from compressgan.evaluation.metrics import mean_line
@@ -39,9 +38,7 @@ def compress(arguments: argparse.Namespace) -> int:
 
     known = read_summary(arguments.o)
     report = HtmlReport(arguments.o) if arguments.report else None
-    compressor = Compressor(load_codec(arguments), arguments, report)
-    if arguments.verbose:
-        print(f"start-up: {time.perf_counter() - started:.1f} s")
+    compressor = Compressor(load_codec(arguments), arguments, report, started)
     todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in known]
     results: dict[str, Result] = {}
     try:
@@ -67,13 +64,17 @@ def compress_only(arguments: argparse.Namespace) -> int:
     if arguments.report or arguments.realism is not None:
         raise UsageError("--report and --realism are about reconstructions, which --bin-only does not make")
     started = time.perf_counter()
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
-    make_folder(arguments.o)
-    compressor = Compressor(load_codec(arguments), arguments, None)
-    if arguments.verbose:
-        print(f"start-up: {time.perf_counter() - started:.1f} s")
+    jobs = start_jobs(arguments)
+    compressor = Compressor(load_codec(arguments), arguments, None, started)
     todo = [job for job in jobs if compressor.missing(job)]
     return run_jobs(todo, len(jobs), {}, (compressor.read, 1), (compressor.encode, 1), (compressor.write_binary, 2))
+
+
+def start_jobs(arguments: argparse.Namespace) -> list[Job]:
+    """Returns a job for each photo of `arguments.path`, once the output folder can be written to."""
+    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
+    make_folder(arguments.o)
+    return jobs
 
 
 def is_original(path: Path) -> bool:
@@ -92,9 +93,12 @@ class Compressor:
         codec: the model.
         arguments: the command's options.
         report: the page to which each photo is added, or None.
+        started: when the command started, by `time.perf_counter`.
     """
 
-    def __init__(self, codec: Codec, arguments: argparse.Namespace, report: HtmlReport | None) -> None:
+    def __init__(self, codec: Codec, arguments: argparse.Namespace, report: HtmlReport | None, started: float) -> None:
+        if arguments.verbose:
+            print(f"start-up: {time.perf_counter() - started:.1f} s")
         self._codec = codec
         self._report = report
         self._arguments = arguments

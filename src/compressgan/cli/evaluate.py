@@ -75,7 +75,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     bench = Bench(photos)
     levels = tqdm(ours[0].settings, desc="compressing at each level", unit="level", disable=None)
     rates = [bench.mean_bpp(ours[0], level) for level in levels]
-    if not min(rates) > 0:
+    if not all(rate > 0 for rate in rates):
         raise CompressGANError(f"{arguments.r}: this model fails on all photos")
     jobs = [(codec, level) for codec in ours for level in codec.settings]
     for codec in tqdm(codecs, desc="finding the settings", unit="codec", disable=None):
@@ -94,7 +94,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     print_comparisons(compared)
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
     # This comes last, because it tries further settings, whose failures must not affect the figures.
-    write_crops(arguments.o / "crops.png", at_equal_bytes(bench, ours[-1], model.default_level, codecs))
+    if rows := at_equal_bytes(bench, ours[-1], model.default_level, codecs):
+        write_crops(arguments.o / "crops.png", rows)
     return 1 if skipped or bench.failures else 0
 
 

@@ -52,7 +52,7 @@ def main(project: Project) -> int:
 def experiment(arguments: argparse.Namespace) -> int:
     """Runs an experiment, writes its results after each row, and returns the exit code."""
     require_extra("evaluate", "matplotlib")
-    require_extra("train", "tensorflow", "tensorboard")
+    require_extra("train", "tensorflow", "keras", "portalocker", "tensorboard")
     if arguments.name == "perceptual" and not arguments.perceptual:
         raise UsageError("perceptual needs the VGG19 weights: --perceptual imagenet, or a Keras .h5 file")
     if not 0 < arguments.minutes < math.inf or (arguments.steps is not None and arguments.steps < 1):

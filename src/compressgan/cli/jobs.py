@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from compressgan.cli.process import deferred_interrupts
-from compressgan.errors import CompressGANError, logger, os_reason
+from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 from compressgan.images.files import inputs_under, is_utf8, output_stems
 from compressgan.images.pipeline import overlapped
 
@@ -72,6 +72,7 @@ def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path
     Names and outputs mirror the folders below the one that holds all inputs.
 
     Raises:
+        UsageError: the output folder is an input folder.
         CompressGANError: a path does not exist, a folder holds no wanted file, or a file's name is not UTF-8.
     """
     files, folders = [], []
@@ -86,9 +87,12 @@ def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path
             files.append(path)
         folders.append(path if path.is_dir() else path.parent)
     if len(paths) > 1:
-        files = list({file.resolve(): file for file in files}.values())  # named twice, or in a folder, too
-        files = [file.absolute() for file in files]
-        folders = [Path(os.path.commonpath([folder.absolute() for folder in folders]))]
+        # Without `..` and links to folders, each file once. A link to a file keeps its own name.
+        files = list(dict.fromkeys(file.parent.resolve() / file.name for file in files))
+        try:
+            folders = [Path(os.path.commonpath([folder.resolve() for folder in folders]))]
+        except ValueError:  # on Windows
+            raise UsageError("inputs on several drives need one call for each") from None
     stems = output_stems(files, folders[0], output)
     return [Job(file, str(file.relative_to(folders[0])), stem) for file, stem in stems.items()]
 

@@ -45,7 +45,7 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose: for compressing and back."""
+    """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose."""
     parser.add_argument(
         "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
     )
@@ -65,7 +65,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--threads",
         metavar="N",
         type=_number(int, 1, 1024, "whole number from 1 to 1024"),
-        help="threads for the networks; default: one for each CPU",
+        help="threads for the networks, unless TensorFlow runs them; default: one for each CPU",
     )
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
     parser.add_argument("--verbose", action="store_true", help="print how long each part took")
@@ -103,7 +103,7 @@ def load_codec(arguments: argparse.Namespace) -> Codec:
     """Loads the model that the options name."""
     from compressgan.codec import Codec
 
-    codec = Codec.load(arguments.r, arguments.memory, arguments.effort, getattr(arguments, "threads", None))
+    codec = Codec.load(arguments.r, arguments.memory, arguments.effort, arguments.threads)
     level = getattr(arguments, "q", None)
     if level is not None and not 1 <= level <= codec.levels:
         raise UsageError(f"-q must be in 1 .. {codec.levels} for this model, not {level}")

@@ -65,7 +65,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 def _plain(message: str) -> str:
     """Returns what matters to a user of one of TensorFlow's messages."""
-    first = re.sub(r"\{\{.*?\}\}", "", message).strip().splitlines()[0]
+    first = next(iter(re.sub(r"\{\{.*?\}\}", "", message).strip().splitlines()), "unknown error")
     return re.sub(r"^\w+Error: ", "", first)
 
 
@@ -75,6 +75,7 @@ def _prepare_process() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the entropy coder's matrices are too small for two threads
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are ours, with the file's name
     logger.addHandler(_LineHandler())
     logger.propagate = False
     # Both signals raise KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
@@ -130,6 +131,6 @@ class _LineHandler(logging.Handler):
 
         text = " ".join(record.getMessage().split())
         with tqdm.external_write_mode(file=sys.stderr):
-            # In one piece, between which and its end no other thread can write.
+            # In one piece, so that no other thread writes into the line.
             sys.stderr.write(f"{record.levelname.lower()}: {text}\n")
             sys.stderr.flush()

@@ -22,15 +22,13 @@ from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
-from compressgan.images.files import replacing
 from compressgan.images.reading import has_heic, is_photo
 from compressgan.networks.loading import import_tensorflow
-from compressgan.training.guards import assert_no_pattern
+from compressgan.training.guards import LOG_FOLDER, assert_no_pattern
 
 if TYPE_CHECKING:
     from compressgan.training.perceptual import PerceptualLoss
 
-LOG_NAME = "log_name"  # file in the folder of a run's training state
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
 
@@ -90,7 +88,7 @@ def main(project: Project) -> int:
         raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
     if arguments.hold_out and not arguments.path:
         raise UsageError("--hold-out takes photos out of those of -path, so it needs -path")
-    require_extra("train", "tensorflow", "tensorboard")
+    require_extra("train", "tensorflow", "keras", "portalocker", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
     from compressgan.training.trainer import Trainer, TrainingEnded
@@ -103,9 +101,6 @@ def main(project: Project) -> int:
         perceptual = load_perceptual(arguments, config)
     log = log_folder(directory, arguments.logdir, arguments.name)
     trainer = Trainer(config, directory, log, perceptual, strategy, arguments.init_from)
-    if trainer.is_chief:
-        with replacing(directory / "training" / LOG_NAME) as temporary:
-            temporary.write_text(log.name, encoding="utf-8")
     start = int(trainer.step.numpy())
     if start > config.steps:
         raise UsageError(f"{directory}: {start} steps are already done, more than {config.steps}")
@@ -138,10 +133,12 @@ def log_folder(directory: Path, logs: Path, name: str | None) -> Path:
         logs: folder of all runs' event files.
         name: the run's name in TensorBoard; by default, the checkpoint folder's.
     """
-    note = directory / "training" / LOG_NAME
+    note = directory / "training" / LOG_FOLDER
     if (directory / "training" / "checkpoint").is_file():
-        kept = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
-        return logs / (name or kept or directory.resolve().name)
+        if name or not note.is_file():
+            return logs / (name or directory.resolve().name)
+        kept = Path(note.read_text(encoding="utf-8"))
+        return kept if logs.resolve() in kept.parents else logs / kept.name
     first = name or directory.resolve().name
     name = next(n for n in chain([first], (f"{first}-{i}" for i in count(2))) if not any((logs / n).glob("**/events*")))
     if name != first:

@@ -1,4 +1,4 @@
-"""Curves of quality against bytes: how many bytes a codec needs to be as good as the model, and the BD-rate."""
+"""Curves of quality against bytes: how many bytes a codec needs to be as good as the model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from compressgan.evaluation.bench import Result, is_ours
 
 BETTER = {"psnr": 1, "ssim": 1, "ms_ssim": 1, "ssimulacra2": 1, "vgg19_distance": -1}  # -1: lower is better
 _RESAMPLES = 1000  # of the photos, for the interval
-_LEAST_POINTS = 4  # of a curve, for the BD-rate
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,8 @@ class Comparison:
     """How many times the model's bytes a codec needs to be as good by one metric: the median over the photos.
 
     The median is 0 where even the codec's smallest files are better, and infinite where its largest measured files are
-    not as good. So is either end of the interval, which holds the median of 95% of resampled sets of photos.
+    not as good. The same goes for the ends of the interval, which contains the medians of 95% of resampled sets of
+    photos.
     """
 
     model: str
@@ -75,29 +74,6 @@ def bytes_needed(points: list[tuple[int, float]], quality: float) -> float:
             share = (quality - worse) / (better - worse) if better > worse else 0.0
             return less * (more / less) ** share
     return math.inf
-
-
-def bd_rate(points: list[tuple[float, float]], others: list[tuple[float, float]]) -> float | None:
-    """Returns the share of bytes that the second curve needs more than the first (Bjontegaard, VCEG-M33, by PCHIP).
-
-    Args:
-        points, others: rate and quality of each setting; higher quality is better.
-
-    Returns:
-        0.1 for 10% more bytes on average over the qualities that both curves reach; None where they do not overlap, or
-        where one has fewer than four points or does not rise.
-    """
-    curves = []
-    for curve in (sorted(points), sorted(others)):
-        rates, qualities = np.array(curve).reshape(-1, 2).T
-        if len(curve) < _LEAST_POINTS or (np.diff(qualities) <= 0).any():
-            return None
-        curves.append(PchipInterpolator(qualities, np.log(rates)))
-    low, high = (end(curve.x[i] for curve in curves) for end, i in ((max, 0), (min, -1)))
-    if low >= high:
-        return None
-    ours, theirs = (curve.integrate(low, high) / (high - low) for curve in curves)
-    return math.expm1(theirs - ours)
 
 
 def _median(times: list[float]) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ def means(results: list[Result]) -> list[dict]:
 
 
 def write_results(
-    folder: Path, results: list[Result], bench: Bench, model: dict[str, str], absent: list[str]
+    folder: Path, results: list[Result], bench: Bench, model: dict[str, str | int], absent: list[str]
 ) -> tuple[list[dict], list[dict]]:
     """Writes results.json and results.csv, and returns the means and the comparisons.
 

@@ -28,7 +28,7 @@ def is_jxl(head: bytes) -> bool:
 
 
 def forgotten_rotation(image: Image.Image, file: BinaryIO) -> int | None:
-    """Returns the EXIF orientation of a HEIC image that has none of its own, which decoders apply instead, or None."""
+    """Returns a HEIC image's EXIF orientation if its file has no rotation, which decoders would apply, or None."""
     orientation = image.info.get("original_orientation") if image.format == "HEIF" else None
     own = orientation and any(box in _head(file) for box in (b"irot", b"imir"))
     return None if own else orientation

@@ -8,4 +8,4 @@ class DamagedImage(Exception):  # noqa: N818, always caught
 
 
 class UnsupportedImage(Exception):  # noqa: N818, always caught
-    """The image is valid as far as it is known, but of a kind that cannot be read right. The message says which."""
+    """The image is apparently valid, but of a kind that cannot be read correctly. The message says which."""

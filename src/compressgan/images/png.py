@@ -7,6 +7,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
+
 from compressgan.images.damage import DamagedImage, UnsupportedImage
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,7 +26,7 @@ class Png(NamedTuple):
     Attributes:
         data: the file as Pillow should see it: without colour profile, and without texts that are too long for it.
         profile: the colour profile, or None.
-        grey_key: the grey value that is transparent, among `grey_values` ones, or None.
+        grey_key: the transparent grey value, out of `grey_values` possible ones, or None.
         notes: what is lost or ignored.
     """
 
@@ -73,6 +76,15 @@ def parse(data: bytes) -> Png:
     return Png(b"".join(kept), profile, grey_key, 2**bits, notes)
 
 
+def with_transparent_grey(image: Image.Image, png: Png) -> Image.Image:
+    """Returns a grey image with the alpha channel that its file's `grey_key` stands for."""
+    values = np.asarray(image).astype(np.int64)
+    white = 1 if image.mode == "1" else 255 if image.mode == "L" else 65535
+    opaque = values * (png.grey_values - 1) != png.grey_key * white
+    grey = np.rint(values * (255 / white)).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, 255 * opaque.astype(np.uint8)], axis=-1))
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Yields each chunk's kind, content and whole bytes. What follows the end of the picture is left out."""
     at = len(SIGNATURE)
@@ -80,7 +92,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         chunk = data[at : at + 12 + length]
         content = chunk[8 : 8 + length]
-        # Letters in capitals: chunks that matter. Pillow checks the others.
+        # A capital first letter marks a critical chunk. Pillow checks the others.
         if kind[:1].isupper() and chunk[8 + length :] != struct.pack(">I", zlib.crc32(kind + content)):
             raise DamagedImage(f"the checksum of {kind.decode('ascii', 'replace')} is wrong")
         yield kind, content, chunk

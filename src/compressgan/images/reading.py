@@ -24,29 +24,17 @@ from compressgan.images.damage import DamagedImage, UnsupportedImage
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.quiet import without_lines
 
-# A file with one of these suffixes is meant to be a photo, so failing to read it is an error.
-HEIC_SUFFIXES = (".heic", ".heif")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", *HEIC_SUFFIXES)
-
+_HEIC_SUFFIXES = (".heic", ".heif", ".heics", ".hif")
 _RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
-_MEANT_AS_PHOTOS = (
-    *SUFFIXES,
-    ".jpe",
-    ".jfif",
-    ".jxl",
-    ".j2k",
-    ".jpf",
-    ".hif",
-    ".heics",
-    ".avifs",
-    ".ico",
-    ".icns",
-    ".tga",
-    *_RAW_SUFFIXES,
-)
+# A file with one of these suffixes is meant to be a photo, so failing to read it is an error.
+_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".jpf")
+_SUFFIXES += (".ppm", ".tga", ".ico", ".icns", ".jxl", ".avif", ".avifs", *_HEIC_SUFFIXES, *_RAW_SUFFIXES)
+_FIRST_ONLY = "only the first frame of an animated or multi-page image is used"
 _ORIENTATION = 274  # EXIF tag
 _NO_PICTURES = ("MPEG",)  # formats that Pillow identifies, but cannot read
-_LIBTIFFS_LINES = re.compile(rb"(?!error: |warning: )[\w./ -]+: ")
+_LIBTIFFS_LINES = re.compile(
+    rb"(_?TIFF|JPEG|LZW|Fax|ZIP|LZMA|ZSTD|WebP|PixarLog|SGILog|Dump|PackBits|Neither|tempfile)[^:]*: "
+)
 
 
 def register_heic() -> bool:
@@ -81,22 +69,22 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
     # By a path, Pillow would map some TIFF files with the wrong size.
     with opened as file, pixel_limit_lifted, _naming_damage(path, file):
-        return _read(file, path, note)
+        return _read(file, note)
 
 
 def _open(path: str | Path) -> BinaryIO:
-    """Opens a file. Anything that is no file, such as a pipe, might be waited for without end.
+    """Opens a regular file. Opening a pipe, for example, could block for ever.
 
     Raises:
-        OSError: it cannot be opened, or is no file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "not a file")
+        raise OSError(errno.EINVAL, "not a regular file")
     return open(path, "rb")
 
 
-def _read(file: BinaryIO, path: str | Path, note: Callable[[str], None]) -> np.ndarray:
+def _read(file: BinaryIO, note: Callable[[str], None]) -> np.ndarray:
     facts = None
     if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
         file.seek(0)
@@ -111,10 +99,10 @@ def _read(file: BinaryIO, path: str | Path, note: Callable[[str], None]) -> np.n
         file.seek(0)
         if file.read(4) not in tiff.MAGIC:
             raise
-        return _upright_srgb(tiff.read(file), path, note)
+        return _upright_srgb(tiff.read(file), note)
     with opened as image:
         if image.format in _NO_PICTURES or isinstance(image, ImageFile.StubImageFile):
-            raise UnsupportedImage(f"{image.format} is no picture")
+            raise UnsupportedImage(f"{image.format} is not a picture format")
         if facts:
             image.info["icc_profile"] = facts.profile
         for text in colour_notes(image, file):
@@ -122,34 +110,36 @@ def _read(file: BinaryIO, path: str | Path, note: Callable[[str], None]) -> np.n
         if rotation := forgotten_rotation(image, file):
             image.getexif()[_ORIENTATION] = rotation
         if image.format == "ICO":
-            return _upright_srgb(_best_entry(image), path, note)
+            return _upright_srgb(_best_entry(image), note)
         if image.format != "TIFF":
-            return _upright_srgb(image, path, note, facts)
+            return _upright_srgb(image, note, facts)
         if tiff.is_raw(image):
             raise UnsupportedImage("a camera raw file")
         tiff.select_photo(image)
         if tiff.misread_by_pillow(image):
-            _check_pixels(image)
-            photo = _upright_srgb(tiff.read(file, image.tell()), path, note)
+            if _frames(image) > 1:
+                note(_FIRST_ONLY)
+            photo = _upright_srgb(tiff.read(file, image.tell()), note)
             if tiff.has_long_integers(image):
-                note("its integers of 32 bits are taken as 8 or 16 bits, whichever hold the largest")
+                note("its 32-bit integers are read as 8 or 16 bits, whichever holds the largest value")
             return photo
-        return _read_by_libtiff(image, path, note)
+        return _read_by_libtiff(image, note)
 
 
-def _read_by_libtiff(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> np.ndarray:
+def _read_by_libtiff(image: Image.Image, note: Callable[[str], None]) -> np.ndarray:
     """Reads a TIFF image by libtiff, whose messages become a note, or the reason why it cannot be read."""
     failure = None
     with without_lines(_LIBTIFFS_LINES) as lines:
         try:
-            photo = _upright_srgb(image, path, note)
+            photo = _upright_srgb(image, note)
         except Exception as error:
             failure = error
     reported = lines[0].decode(errors="replace").split(": ", 1)[-1].strip() if lines else ""
     if failure:
         if "not configured" in reported or "not supported" in reported:
             raise UnsupportedImage(reported)
-        raise failure if isinstance(failure, CompressGANError) or not reported else DamagedImage(reported)
+        told = isinstance(failure, CompressGANError | UnsupportedImage | MemoryError)
+        raise failure if told or not reported else DamagedImage(reported)
     if reported:
         note(f"its decoder reports: {reported}")
     return photo
@@ -179,7 +169,8 @@ def _naming_damage(name: str | Path, file: BinaryIO | None = None) -> Iterator[N
     except Exception as error:  # Pillow's readers raise many kinds of exceptions on damaged files.
         if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:
             raise CompressGANError(f"{name}: {error.strerror}") from None
-        unsupported = re.search(r"unsupported|not supported|not implemented", str(error), re.IGNORECASE)
+        words = r"unsupported|not supported|not implemented"
+        unsupported = not isinstance(error, TypeError) and re.search(words, str(error), re.IGNORECASE)
         kind = "not supported" if unsupported else "damaged image"
         raise CompressGANError(f"{name}: {kind} ({error})") from None
 
@@ -195,7 +186,7 @@ def _unidentified(name: str | Path, file: BinaryIO | None) -> str:
         return "not supported: a camera raw file"
     if is_jxl(head) or suffix == ".jxl":
         return "not supported: JPEG XL"
-    if (is_heic(head) or suffix in HEIC_SUFFIXES) and not has_heic():
+    if (is_heic(head) or suffix in _HEIC_SUFFIXES) and not has_heic():
         return "not an image that can be read; for HEIC: pip install pillow-heif"
     return "not an image that can be read"
 
@@ -206,19 +197,16 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _upright_srgb(
-    image: Image.Image,
-    name: str | Path,
-    note: Callable[[str], None] = lambda text: None,
-    facts: png.Png | None = None,
+    image: Image.Image, note: Callable[[str], None] = lambda text: None, facts: png.Png | None = None
 ) -> np.ndarray:
     if _frames(image) > 1:
-        note("only the first frame of an animated or multi-page image is used")
+        note(_FIRST_ONLY)
     _check_pixels(image)
     covered = image.tile[0][1] if image.format == "GIF" and image.tile else None
     image.load()
     profile = image.info.get("icc_profile")
     if facts and facts.grey_key is not None:
-        image = _with_transparent_grey(image, facts)
+        image = png.with_transparent_grey(_upright(image, note), facts)
     elif image.format in ("JPEG", "MPO") and image.mode == "CMYK" and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes them as inverted, other programs only with Adobe's marker
     elif covered and covered != (0, 0, *image.size):
@@ -227,19 +215,13 @@ def _upright_srgb(
 
 
 def _frames(image: Image.Image) -> int:
+    """Returns the number of frames, or 2 if a later one is damaged: only the current one is read."""
+    at = image.tell()
     try:
         return getattr(image, "n_frames", 1)
-    except Exception:  # a damaged page after the first one, which is all that is read
+    except Exception:  # Pillow's readers raise many kinds of exceptions on damaged files.
+        image.seek(at)  # Pillow stops at the damaged frame
         return 2
-
-
-def _with_transparent_grey(image: Image.Image, facts: png.Png) -> Image.Image:
-    """Returns a grey PNG image with the alpha channel that its transparent grey value stands for."""
-    values = np.asarray(image).astype(np.int64)
-    white = 1 if image.mode == "1" else 255 if image.mode == "L" else 65535
-    opaque = values * (facts.grey_values - 1) != facts.grey_key * white
-    grey = np.rint(values * (255 / white)).astype(np.uint8)
-    return Image.fromarray(np.stack([grey, 255 * opaque.astype(np.uint8)], axis=-1))
 
 
 def _on_nothing(image: Image.Image, covered: tuple[int, int, int, int]) -> Image.Image:
@@ -257,18 +239,23 @@ def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
         return image
 
 
-def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
+def as_photo(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """Converts an image passed to the Python API to (H, W, 3) uint8 sRGB.
 
     Args:
-        image: a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
+        image: the path of a file, a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or
+            (H, W, 4) RGBA.
 
     Raises:
         CompressGANError: the array has another type or shape, or a side of 0, or the image is damaged or too large.
     """
+    if isinstance(image, str | Path):
+        return read_photo(image)
     if isinstance(image, Image.Image):
         with pixel_limit_lifted, _naming_damage("image"):
-            return _upright_srgb(image, "image")
+            if image.format == "TIFF" and hasattr(image, "tag_v2") and tiff.misread_by_pillow(image):
+                raise UnsupportedImage("Pillow reads this TIFF image wrongly; pass the file's path instead")
+            return _upright_srgb(image)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise CompressGANError(f"an image array must hold uint8 values from 0 to 255, not {pixels.dtype}")
@@ -278,9 +265,14 @@ def as_photo(image: np.ndarray | Image.Image) -> np.ndarray:
 
 
 def is_image(path: Path) -> bool:
-    """Returns whether Pillow can read the file's format, from its first bytes alone."""
+    """Returns whether the file's format can be read, from its first bytes alone."""
     try:
-        with pixel_limit_lifted, _open(path) as file, Image.open(file) as image:
+        with _open(path) as file:
+            if file.read(4) in tiff.MAGIC:  # which Pillow does not know in every form
+                return True
+            file.seek(0)
+            with pixel_limit_lifted, Image.open(file) as image:
+                pass
             # Pillow identifies some formats that it cannot read, including HDF5, the format of the path indexes.
             return not isinstance(image, ImageFile.StubImageFile) and image.format not in _NO_PICTURES
     except Exception:  # Pillow's readers raise many kinds of exceptions on damaged files.
@@ -289,4 +281,4 @@ def is_image(path: Path) -> bool:
 
 def is_photo(path: Path) -> bool:
     """Returns whether a file is an image or, by its name, is meant to be one."""
-    return path.suffix.lower() in _MEANT_AS_PHOTOS or is_image(path)
+    return path.suffix.lower() in _SUFFIXES or is_image(path)

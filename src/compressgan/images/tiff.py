@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import Image
 
-from compressgan.images.damage import DamagedImage, UnsupportedImage
+from compressgan.geometry import MAX_PIXELS
+from compressgan.images.damage import UnsupportedImage
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -50,7 +51,7 @@ def misread_by_pillow(image: Image.Image) -> bool:
         (bits > 8 and (tags.get(_PLANAR) == _SEPARATE or tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE))
         or bits not in (1, 2, 4, 8, 16, 32)
         or has_long_integers(image)
-        or (grey and samples > 1)
+        or (grey and samples > 1 and (image.mode != "LA" or tags.get(_PLANAR) == _SEPARATE))
     )
 
 
@@ -68,7 +69,7 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
 
     Raises:
         UnsupportedImage: it is of a kind that cannot be read right.
-        DamagedImage: it is damaged.
+        Exception: it is damaged.
     """
     import tifffile  # takes a moment, and few photos need it
 
@@ -77,13 +78,15 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
         with tifffile.TiffFile(file) as tiff:
             if page is None:
                 page = next((i for i, page in enumerate(tiff.pages) if not page.subfiletype & 1), 0)
+            if tiff.pages[page].imagewidth * tiff.pages[page].imagelength > MAX_PIXELS:
+                raise UnsupportedImage("more than 2^28 pixels")
             tags = {tag.code: tag.value for tag in tiff.pages[page].tags}
             bits = int(np.max(tags.get(_BITS, 1)))
             values = _twelve_bits(tiff.pages[page]) if bits == 12 else tiff.pages[page].asarray()
-    except ValueError as error:
+    except Exception as error:  # tifffile raises many kinds
         if "imagecodecs" in str(error):
             raise UnsupportedImage("a TIFF image of this compression and these bits") from None
-        raise DamagedImage(str(error)) from None
+        raise
     if tags.get(_PLANAR) == _SEPARATE and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
     photo = _image(values, int(tags.get(_PHOTOMETRIC, _MIN_IS_BLACK)), bits, tags.get(_EXTRA_SAMPLES, ()))
@@ -95,8 +98,8 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
 def _twelve_bits(page: TiffPage) -> np.ndarray:
     """Unpacks an uncompressed grey page, each row of whole bytes."""
     rows, columns = page.shape[:2]
-    if page.compression != 1 or page.samplesperpixel != 1 or page.fillorder != 1:
-        raise UnsupportedImage("a TIFF image of 12 bits that is compressed, or not grey")
+    if page.compression != 1 or page.samplesperpixel != 1 or page.fillorder != 1 or page.is_tiled:
+        raise UnsupportedImage("a TIFF image of 12 bits that is compressed, tiled, or not grey")
     handle, data = page.parent.filehandle, b""
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
         handle.seek(offset)
@@ -141,6 +144,6 @@ def eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
         # No white is agreed on. Most such files hold fewer bits.
         most = values.max(initial=0)
         if most > 65535 or values.min(initial=0) < 0:
-            raise UnsupportedImage(f"integers of {bits} bits, of which no white is agreed on")
+            raise UnsupportedImage(f"{bits}-bit integers, for which there is no agreed white")
         white = 255.0 if most <= 255 else 65535.0
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)

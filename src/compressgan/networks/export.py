@@ -28,7 +28,7 @@ def export(directory: Path) -> Path:
     """
     model = CompressGAN.load(directory)
     path = directory / LITERT_FILE
-    with without_lines(_ALL):  # the converter tells much, and documents no errors of its own
+    with without_lines(_ALL):  # the converter prints a lot, and does not document its exceptions
         try:
             data, failure = litert_model(model), None
         except Exception as error:

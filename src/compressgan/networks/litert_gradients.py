@@ -1,7 +1,7 @@
 """Gradients made of operations that LiteRT has.
 
 TensorFlow's own gradients of these operations use others (ReluGrad, TanhGrad, BroadcastGradientArgs) that the LiteRT
-converter refuses. These take shapes that are not known, the heights and widths, as equal rather than broadcast.
+converter refuses. These assume that unknown dimensions, the heights and widths, are equal, not broadcast.
 """
 
 from __future__ import annotations

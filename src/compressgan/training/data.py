@@ -51,7 +51,7 @@ def without_held_out(paths: list[Path], table: Path) -> list[Path]:
     """
     try:
         with table.open(newline="", encoding="utf-8") as file:
-            held_out = {(int(row["bytes"]), row["sha256"]) for row in csv.DictReader(file)}
+            held_out = {(int(row["bytes"]), row["sha256"].strip().lower()) for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "not a table with the columns bytes and sha256"
         raise CompressGANError(f"{table}: {reason}") from None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import portalocker
-
 from compressgan.errors import CompressGANError, UsageError, logger, os_reason
+
+LOG_FOLDER = "log_folder"  # file in the folder of a run's training state: where its event files are
 
 
 @contextmanager
@@ -37,6 +37,8 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         CompressGANError: another process trains there, or the folder cannot be made.
     """
+    import portalocker  # only installed for training
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / "lock").open("w")
@@ -48,16 +50,18 @@ def locked(directory: Path) -> Iterator[None]:
         except portalocker.AlreadyLocked:
             raise CompressGANError(f"{directory.parent}: another run is training here") from None
         except (portalocker.LockException, OSError):
-            logger.warning(f"{directory}: this file system has no locks, so nothing keeps a second run away")
+            logger.warning(
+                f"{directory}: this file system has no locks, so nothing stops a second run from starting here"
+            )
         yield
 
 
 def assert_no_pattern(directory: Path) -> None:
-    """Checks that TensorFlow does not take the path of a folder for a pattern, and deletes other runs' states.
+    """Checks that TensorFlow would not take a folder's path for a pattern, by which it would delete other runs' states.
 
     Raises:
         UsageError: it would.
     """
-    found = "".join(sorted(set(str(directory.resolve())) & set("[]*?\\")))
+    found = "".join(sorted(set(directory.resolve().as_posix()) & set("[]*?\\")))
     if found:
         raise UsageError(f"{directory}: TensorFlow cannot keep a run in a folder whose path contains {' '.join(found)}")

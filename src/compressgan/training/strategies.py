@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import tensorflow as tf
 
-from compressgan.errors import UsageError
+from compressgan.errors import CompressGANError, UsageError
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -42,3 +43,28 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
         ) from None
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def assert_same_step(strategy: tf.distribute.Strategy, step: int, directory: Path) -> None:
+    """Checks that all workers start at the same step: a folder that they do not share would mix two trainings.
+
+    Args:
+        strategy: of several workers.
+        step: at which this worker starts.
+        directory: the checkpoint folder.
+
+    Raises:
+        CompressGANError: another worker starts at another step.
+    """
+
+    @tf.function
+    def sums() -> list[tf.Tensor]:
+        replica, own = tf.distribute.get_replica_context(), tf.constant(step, tf.float64)
+        return [replica.all_reduce("SUM", own), replica.all_reduce("SUM", own * own)]
+
+    total, squares = (float(strategy.experimental_local_results(x)[0]) for x in strategy.run(sums))
+    if strategy.num_replicas_in_sync * squares != total * total:
+        raise CompressGANError(
+            f"{directory}: this worker is at step {step}, another one is not; "
+            "all workers need the same checkpoint folder"
+        )

@@ -20,9 +20,10 @@ from compressgan.images.files import make_folder
 from compressgan.networks.export import export
 from compressgan.networks.model import CompressGAN
 from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
-from compressgan.training.guards import assert_no_pattern, deferred_signals, locked
+from compressgan.training.guards import LOG_FOLDER, assert_no_pattern, deferred_signals, locked
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.schedules import learning_rate
+from compressgan.training.strategies import assert_same_step
 from compressgan.training.summaries import Summaries, level_figures
 from compressgan.training.train_step import TrainStep
 from compressgan.training.validation import Validator
@@ -96,7 +97,7 @@ class Trainer:
         except (AssertionError, ValueError, tf.errors.OpError):
             raise CompressGANError(f"{directory / 'training'}: damaged, or made with other settings") from None
         if several_workers:
-            self._assert_same_step()
+            assert_same_step(strategy, int(self.step.numpy()), directory)
         if resuming:
             before = read_config(directory)[0]
             self._assert_stage_can_stay(before)
@@ -111,6 +112,7 @@ class Trainer:
                 model.assign(stored)
             if not config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
                 self._start_rates()
+        self._log_directory = log_directory
         if self.is_chief:
             make_folder(log_directory)
         self._summaries = Summaries(log_directory if self.is_chief else None)
@@ -126,23 +128,6 @@ class Trainer:
         """Sets the rate weights of all levels to where they start."""
         for model in (self.model, self.ema):
             model.rate_coeffs.assign(tf.fill(model.rate_coeffs.shape, self.config.rate_coeff))
-
-    def _assert_same_step(self) -> None:
-        """Checks that all workers start at the same step: a folder that they do not share would mix two trainings."""
-
-        @tf.function
-        def extremes() -> list[tf.Tensor]:
-            replica = tf.distribute.get_replica_context()
-            step = tf.cast(self.step, tf.float64)
-            return [replica.all_reduce("SUM", step), replica.all_reduce("SUM", step * step)]
-
-        total, squares = (float(self._strategy.experimental_local_results(x)[0]) for x in self._strategy.run(extremes))
-        count = self._strategy.num_replicas_in_sync
-        if count * squares != total * total:
-            raise CompressGANError(
-                f"{self.directory}: this worker is at step {int(self.step.numpy())}, another one is not; "
-                "all workers need the same checkpoint folder"
-            )
 
     @property
     def model(self) -> CompressGAN:
@@ -172,6 +157,7 @@ class Trainer:
             # A call without -path resumes with these paths, even if other runs have indexed other photos since.
             write_index(state / TRAIN_INDEX, train_paths)
             write_index(state / TEST_INDEX, test_paths)
+            (state / LOG_FOLDER).write_text(str(self._log_directory.resolve()), encoding="utf-8")
             self._fit(train_paths, test_paths)
 
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
