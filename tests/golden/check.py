@@ -1,6 +1,7 @@
-"""Decodes golden.bin, and prints the SHA-256 of its symbols and the instruction sets that NumPy selects.
+"""Decodes the golden files, and prints the instruction sets that NumPy selects and a SHA-256 of each file's symbols.
 
-Needs only NumPy and constriction, in any allowed version.
+Needs only NumPy and constriction, in any allowed version. `golden.bin` is of a model without levels, `level1.bin` to
+`level8.bin` are one photo at each level of another one. `priors.npz` holds its priors, `prior.npz` that of the first.
 """
 
 import hashlib
@@ -16,15 +17,26 @@ from compressgan.coding.bitstream import Bitstream
 from compressgan.coding.context_model import Prior
 
 HERE = Path(__file__).resolve().parent
-EXPECTED = "0223a01488c3c0529f6306bf9044fe267dba07e99a5c1820281b6f3c31bfc54f"
 
-prior = Prior(**np.load(HERE / "prior.npz"))
-stream = Bitstream.from_bytes((HERE / "golden.bin").read_bytes())
-centers = prior.output.shape[-1]
-shape = (-(-stream.height // 16), -(-stream.width // 16), stream.channels)
-symbols = decode(stream.payload, shape, centers, prior, stream.coder)
-found = hashlib.sha256(symbols.astype("<i4").tobytes()).hexdigest()
-print(found)
+
+def prior(level: int) -> Prior:
+    """Returns the prior of a level of the model with levels; 0 for the model without."""
+    arrays = {
+        name: array.astype(np.int32) for name, array in np.load(HERE / ("priors.npz" if level else "prior.npz")).items()
+    }
+    if level:
+        arrays |= {name: arrays[name][level - 1] for name in ("hidden_bias", "output_bias")}
+    return Prior(**arrays)
+
+
 print("NumPy uses:", *np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
-if found != EXPECTED or encode(symbols, centers, prior) != (stream.coder, stream.payload):
-    sys.exit(f"golden.bin decodes differently with NumPy {np.__version__}")
+expected = dict(line.split() for line in (HERE / "symbols.txt").read_text().splitlines())
+for level, (name, digest) in enumerate(expected.items()):
+    stream, known = Bitstream.from_bytes((HERE / name).read_bytes()), prior(level)
+    centers = known.output.shape[-1]
+    shape = (-(-stream.height // 16), -(-stream.width // 16), stream.channels)
+    symbols = decode(stream.payload, shape, centers, known, stream.coder)
+    found = hashlib.sha256(symbols.astype("<i4").tobytes()).hexdigest()
+    print(name, found)
+    if found != digest or encode(symbols, centers, known) != (stream.coder, stream.payload):
+        sys.exit(f"{name} decodes differently with NumPy {np.__version__}")
