@@ -72,6 +72,29 @@ assert not changed(before), changed(before)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_can_use_a_codec_that_was_used_before(checkpoint: Path, tmp_path: Path) -> None:
+    """As with multiprocessing's default on Linux until Python 3.14."""
+    code = f"""
+import multiprocessing
+import numpy as np
+from compressgan import Codec
+
+codec = Codec.load({str(checkpoint)!r})
+photo = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+
+def work(_):
+    return codec.compress(photo)
+
+if __name__ == "__main__":
+    before = work(0)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(pool.map_async(work, range(3)).get(timeout=60) == [before] * 3)
+"""
+    result = run_program(code, tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True\n", "")
+
+
 @pytest.mark.parametrize("name", ["Codec", "Config", "CompressGANError"])
 def test_names_of_the_package(name: str) -> None:
     assert name in dir(compressgan)
