@@ -3,7 +3,7 @@
     from compressgan import Codec
 
     codec = Codec.load()              # the shipped model, or Codec.load("path/to/checkpoint")
-    data = codec.compress(image)      # NumPy (H, W, 3) uint8 or a Pillow image -> the bytes of a .bin file
+    data = codec.compress(image)      # a path, NumPy (H, W, 3) uint8 or a Pillow image -> the bytes of a .bin file
     photo = codec.decompress(data)    # -> NumPy (H, W, 3) uint8
 
 The names below are imported on first use, so `import compressgan` alone takes almost no time.
