@@ -48,7 +48,7 @@ def comparisons(results: list[Result]) -> Iterator[Comparison]:
             for codec in others:
                 times = []
                 for own in ours:
-                    points = [(own.bytes, sign * getattr(own, metric)) for own in files[codec, own.photo]]
+                    points = [(file.bytes, sign * getattr(file, metric)) for file in files[codec, own.photo]]
                     points = [(size, quality) for size, quality in points if math.isfinite(quality)]
                     quality = sign * getattr(own, metric)
                     if points and math.isfinite(quality):

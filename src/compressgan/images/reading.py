@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps, UnidentifiedImageError
 
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.geometry import MAX_PIXELS
@@ -30,7 +30,6 @@ _RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".jpf")
 _SUFFIXES += (".ppm", ".tga", ".ico", ".icns", ".jxl", ".avif", ".avifs", *_HEIC_SUFFIXES, *_RAW_SUFFIXES)
 _FIRST_ONLY = "only the first frame of an animated or multi-page image is used"
-_ORIENTATION = 274  # EXIF tag
 _NO_PICTURES = ("MPEG",)  # formats that Pillow identifies, but cannot read
 _LIBTIFFS_LINES = re.compile(
     rb"(_?TIFF|JPEG|LZW|Fax|ZIP|LZMA|ZSTD|WebP|PixarLog|SGILog|Dump|PackBits|Neither|tempfile)[^:]*: "
@@ -108,7 +107,7 @@ def _read(file: BinaryIO, note: Callable[[str], None]) -> np.ndarray:
         for text in colour_notes(image, file):
             note(text)
         if rotation := forgotten_rotation(image, file):
-            image.getexif()[_ORIENTATION] = rotation
+            image.getexif()[ExifTags.Base.Orientation] = rotation
         if image.format == "ICO":
             return _upright_srgb(_best_entry(image), note)
         if image.format != "TIFF":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from compressgan.geometry import MAX_PIXELS
 from compressgan.images.damage import UnsupportedImage
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags and their values.
-_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _ORIENTATION = 254, 258, 262, 274
+_SUBFILE_TYPE, _BITS, _PHOTOMETRIC = 254, 258, 262
 _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE, _DNG = 277, 284, 338, 339, 34675, 50706
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _CFA, _LINEAR_RAW = 0, 1, 2, 32803, 34892
 _SEPARATE, _ASSOCIATED, _UNASSOCIATED, _FLOAT = 2, 1, 2, 3
@@ -91,7 +91,7 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
         values = np.moveaxis(values, 0, -1)
     photo = _image(values, int(tags.get(_PHOTOMETRIC, _MIN_IS_BLACK)), bits, tags.get(_EXTRA_SAMPLES, ()))
     photo.info["icc_profile"] = tags.get(_PROFILE)
-    photo.getexif()[_ORIENTATION] = int(tags.get(_ORIENTATION, 1))
+    photo.getexif()[ExifTags.Base.Orientation] = int(tags.get(ExifTags.Base.Orientation, 1))
     return photo
 
 
