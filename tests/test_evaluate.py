@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -12,11 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compressgan.evaluation.bench import OURS, SHOWN, Bench, Result, at_equal_bytes, first_reaching, spanning
-from compressgan.evaluation.curves import bytes_needed, comparisons
+from compressgan.errors import CompressGANError
+from compressgan.evaluation import kodak
+from compressgan.evaluation.bench import OURS, Bench, NetworkMetrics, Result
+from compressgan.evaluation.curves import bd_rates, bytes_needed, comparisons, of_sets
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
 from compressgan.evaluation.results import means
+from compressgan.evaluation.selection import SHOWN, at_equal_bytes, first_reaching, spanning
+from compressgan.evaluation.store import Store
+from compressgan.evaluation.tables import print_table
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 SCHEMA = json.loads((ROOT / "src" / "compressgan" / "evaluation" / "results.schema.json").read_text())
@@ -40,7 +48,7 @@ def stored(name: str = "stored", fails_on: int = -1) -> ComparedCodec:
         height, width = np.frombuffer(data[:4], np.uint16)
         return np.zeros((height, width, 3), np.uint8)
 
-    return ComparedCodec(name, range(1, 9), encode, decode)
+    return ComparedCodec(name, range(1, 9), encode, decode, name)
 
 
 @pytest.mark.parametrize("target", [-1, 0, 3.5, 4, 99, 100])
@@ -79,7 +87,21 @@ def results_of(codec: str, sizes: dict[int, int], psnr: dict[int, float], photos
     nan = math.nan
     return [
         Result(
-            codec, setting, str(i), 64, 64, size, size / 512, psnr[setting] + spread * i, nan, nan, nan, nan, 0.0, 0.0
+            codec=codec,
+            setting=setting,
+            photo=str(i),
+            width=64,
+            height=64,
+            bytes=size,
+            bpp=size / 512,
+            psnr=psnr[setting] + spread * i,
+            ssim=nan,
+            ms_ssim=nan,
+            ssimulacra2=nan,
+            vgg19_distance=nan,
+            lpips=nan,
+            encode_seconds=0.0,
+            decode_seconds=0.0,
         )
         for setting, size in sizes.items()
         for i in range(photos)
@@ -104,10 +126,104 @@ def test_comparisons() -> None:
     assert row.low < row.times < row.high
 
 
+def test_bd_rates() -> None:
+    """A codec that always needs 1.41 times the bytes has a BD-rate of 41%; a lower KID is better."""
+    ours = means(results_of(OURS, {1: 100, 2: 200, 3: 400}, {1: 20.0, 2: 21.0, 3: 22.0}, 2, 0.3))
+    theirs = means(results_of("other", {5: 141, 6: 282, 7: 564}, {5: 20.0, 6: 21.0, 7: 22.0}, 2, 0.3))
+    assert {(rate.metric, round(rate.percent, 6)) for rate in bd_rates([*ours, *theirs])} == {("psnr", 41.0)}
+    for rows, distances in ((ours, (50.0, 40.0, 30.0)), (theirs, (60.0, 40.0, 20.0))):
+        for row, distance in zip(rows, distances, strict=True):
+            row["kid"] = distance
+    rates = {rate.metric: rate.percent for rate in bd_rates([*ours, *theirs])}
+    assert rates["psnr"] == pytest.approx(41)
+    assert -41 < rates["kid"] < 41
+    times = {row.level: row.times for row in of_sets([*ours, *theirs])}
+    assert times == {level: pytest.approx(1.41 * 2**shift) for level, shift in ((1, 0.5), (2, 0.0), (3, -0.5))}
+    # A setting that is no better than a smaller one does not count, and curves without a common quality have no rate.
+    useless = {**ours[0], "bpp": 0.3, "psnr": 19.0}
+    rates = {rate.metric: rate.percent for rate in bd_rates([ours[0], useless, *ours[1:], *theirs])}
+    assert rates["psnr"] == pytest.approx(41)
+    (rate,) = bd_rates([*ours, *means(results_of("far", {1: 9, 2: 10}, {1: 30, 2: 31}, 2, 0))])
+    assert math.isnan(rate.percent)
+
+
+def test_kodak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    monkeypatch.setattr(kodak, "SHA256", {"a.png": hashlib.sha256(b"a").hexdigest()})
+    kodak.check_kodak(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"b")
+    with pytest.raises(CompressGANError, match=r"a\.png: not the file"):
+        kodak.check_kodak(tmp_path)
+    rows = kodak.kodak_table(
+        means(results_of(OURS, {1: 20}, {1: 25.0}, 2, 0.0) + results_of("JPEG", {9: 21}, {9: 20.0}, 2, 0))
+    )
+    assert [row["codec"] for row in rows].count(OURS) == 1
+    assert "JPEG" not in {row["codec"] for row in rows}
+    assert len(rows) == 1 + len(kodak.PUBLISHED)
+    assert [row["bpp"] for row in rows] == sorted(row["bpp"] for row in rows)
+    print_table(rows)
+
+
+def counting(codec: ComparedCodec, calls: list[str]) -> ComparedCodec:
+    """The same codec, which says what it does."""
+
+    def encode(photo: np.ndarray, setting: int) -> bytes:
+        calls.append("encode")
+        return codec.encode(photo, setting)
+
+    def decode(data: bytes) -> np.ndarray:
+        calls.append("decode")
+        return codec.decode(data)
+
+    return ComparedCodec(codec.name, codec.settings, encode, decode, codec.encoder)
+
+
+def test_a_stopped_evaluation_goes_on(photos: dict[str, np.ndarray], tmp_path: Path) -> None:
+    calls: list[str] = []
+    codec, path = counting(stored(), calls), tmp_path / "kept.sqlite"
+    metrics = NetworkMetrics({"lpips": lambda x, y: 0.5}, lambda photo: np.full((3, 4), photo.mean()), "weights")
+    bench = Bench(photos, Store(path), metrics)
+    first = bench.measure(codec, 4)
+    bench.encode(codec, 5, "a.png")
+    assert calls == ["encode", "decode"] * 2 + ["encode"]
+    distance = bench.kid("stored", 4, list(photos))
+    assert distance > 0
+
+    calls.clear()
+    again = Bench({"renamed.png" if name == "a.png" else name: p for name, p in photos.items()}, Store(path), metrics)
+    assert [row.photo for row in again.measure(codec, 4)] == ["renamed.png", "b.png"]
+    assert [row.psnr for row in again.measure(codec, 4)] == [row.psnr for row in first]
+    assert [row.encode_seconds for row in again.measure(codec, 4)] == [row.encode_seconds for row in first]
+    assert again.kid("stored", 4, ["renamed.png", "b.png"]) == distance
+    assert calls == []
+    again.measure(codec, 5)
+    assert calls == ["decode", "encode", "decode"]
+
+    calls.clear()  # other weights, another version of the codec, another photo: measured anew
+    Bench(photos, Store(path)).measure(codec, 4)
+    assert calls == ["decode"] * 2
+    newer = ComparedCodec("stored", codec.settings, codec.encode, codec.decode, "stored 2")
+    Bench(photos, Store(path), metrics).measure(newer, 4)
+    Bench({"a.png": photos["a.png"] ^ 1}, Store(path), metrics).measure(codec, 4)
+    assert calls == ["decode"] * 2 + ["encode", "decode"] * 3
+
+
+def test_a_file_of_another_program_is_not_touched(tmp_path: Path) -> None:
+    text, database = tmp_path / "text", tmp_path / "database"
+    text.write_text("not a database, but long enough to be read as one" * 3)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("CREATE TABLE theirs (a)")
+    for path in (text, database):
+        before = path.read_bytes()
+        with pytest.raises(CompressGANError, match=str(path)):
+            Store(path)
+        assert path.read_bytes() == before
+
+
 def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[str, np.ndarray]) -> None:
-    bench = Bench(photos)
-    ours = ComparedCodec(OURS, (), lambda photo, _: bytes(photo.size * 7 // 5), lambda data: photos["a.png"])
     a, b = photos["a.png"], photos["b.png"]
+    bench = Bench(photos)
+    ours = ComparedCodec(OURS, (), lambda photo, _: bytes(photo.size * 7 // 5), lambda data: a, OURS)
     (row,) = at_equal_bytes(bench, ours, 1, [stored(), stored("fails", fails_on=96)])  # ours gives b.png a wrong size
     sizes = 7 * a.size // 5, 4 + a.size // 2 + a.size
     assert [caption for caption, _ in row] == ["original"] + [
@@ -116,7 +232,7 @@ def test_pictures_of_equal_bytes_are_of_the_nearest_size_not_below(photos: dict[
     assert row[0][1] is a
     assert ("fails", "a.png") in bench.failures
     many = Bench({str(i): b for i in range(2 * SHOWN)})
-    ours = ComparedCodec(OURS, (), lambda photo, _: b"", lambda data: b)
+    ours = ComparedCodec(OURS, (), lambda photo, _: b"", lambda data: b, OURS)
     assert len(at_equal_bytes(many, ours, 1, [])) == SHOWN
 
 
@@ -124,14 +240,14 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
     photos: dict[str, np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
     codec, bench = stored(fails_on=80), Bench(photos)
-    (result,) = bench.measure(codec, 4, None)
+    (result,) = bench.measure(codec, 4)
     assert (result.photo, result.bytes) == ("a.png", 4 + 64 * 96 * 3 // 2 + 64 * 96 * 3)
-    assert [result.photo for result in bench.measure(codec, 5, None)] == ["a.png"]
+    assert [result.photo for result in bench.measure(codec, 5)] == ["a.png"]
     assert bench.failures == {("stored", "b.png"): (4, "no such width here")}
     assert caplog.text.count("stored: b.png: no such width here") == 1
     assert means([result])[0]["photos"] == 1
 
-    everywhere = bench.measure(stored("other"), 4, None)
+    everywhere = bench.measure(stored("other"), 4)
     # Another codec's mean leaves out photos on which this one failed.
     assert [row["photos"] for row in means([*everywhere, result])] == [1, 1]
     assert means([everywhere[1], result]) == []
@@ -139,12 +255,13 @@ def test_a_codec_that_fails_on_a_photo_is_named_and_the_rest_goes_on(
     def unmeasurable(photo: np.ndarray, decoded: np.ndarray) -> float:
         raise MemoryError
 
-    assert Bench(photos).measure(stored(), 4, unmeasurable) == []
+    metrics = NetworkMetrics({"vgg19_distance": unmeasurable})
+    assert Bench(photos, metrics=metrics).measure(stored(), 4) == []
 
     def broken(data: bytes) -> np.ndarray:
         return np.zeros((1, 1, 3), np.uint8)
 
-    assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken), 4, None) == []
+    assert bench.measure(ComparedCodec("broken", range(1, 9), stored().encode, broken, ""), 4) == []
     assert bench.failures["broken", "a.png"] == (4, "decoded to another size, 1 x 1")
 
 
@@ -191,6 +308,10 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     assert math.isclose(float(rows[0]["bpp"]), ours[0]["bpp"], rel_tol=1e-5)  # the CSV has 6 digits
     assert Image.open(out / "rate_distortion.png").width > 500
     assert Image.open(out / "crops.png").width > 500
+    # A second call makes nothing anew.
+    again = run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--codecs", "JPEG", "WebP")
+    assert "files, which are not made again" in again.stdout
+    assert json.loads((out / "results.json").read_text()) == document
     # The schema is strict: it refuses unknown entries and missing ones.
     for broken in ({**document, "more": 1}, {name: value for name, value in document.items() if name != "means"}):
         with pytest.raises(jsonschema.ValidationError):
@@ -204,3 +325,5 @@ def test_errors(tmp_path: Path) -> None:
     assert_one_error_line(run_cli("evaluate.py", "-path", tmp_path / "empty", *out), "empty: no images")
     result = run_cli("evaluate.py", "-path", tmp_path, *out, "--codecs", "Flif")
     assert_one_error_line(result, "Flif", "JPEG 2000", code=2)
+    assert_one_error_line(run_cli("evaluate.py", "--dataset", "clic", tmp_path, *out), "clic", "kodak", code=2)
+    assert_one_error_line(run_cli("evaluate.py", "--dataset", "kodak", tmp_path, *out), "kodim01.png: missing")

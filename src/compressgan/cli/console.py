@@ -58,6 +58,7 @@ def _main() -> int:
     command = add_command("evaluate", "Compare the model with other codecs.", evaluate.evaluate)
     command.add_argument("path", metavar="DIR", type=Path, help="folder of photos, ideally lossless")
     options.add_model_options(command, *model)
+    command.set_defaults(dataset=None)
     evaluate.add_options(command)
 
     arguments = parser.parse_args(sys.argv[1:])

@@ -3,22 +3,24 @@
 python src/evaluate.py -path photos -o output/evaluation
 python src/evaluate.py -path photos -o output/evaluation -r checkpoints/mine --perceptual imagenet
 python src/evaluate.py -path photos -o output/evaluation --codecs "JPEG 2000" AVIF
+python src/evaluate.py --dataset kodak FOLDER -o output/kodak
 
 The model is measured at all its levels, at realism 0 and at its default realism. Every other codec is measured at
 settings whose mean rates on these photos reach from the model's lowest rate to four times its highest. The command
 writes results.json (described by src/compressgan/evaluation/results.schema.json), results.csv, rate_distortion.png and
-crops.png.
+crops.png. All files and figures are also kept in evaluation.sqlite: if the command is stopped, or if you want another
+codec or metric, the same call makes only what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from compressgan.cli.network_metrics import add_metric_options, load_metrics
 from compressgan.cli.options import add_model_options, make_parser, require_extra
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -26,12 +28,18 @@ from compressgan.images.files import inputs_under, make_folder
 from compressgan.images.reading import is_photo, read_photo
 
 REACH = 4  # times the model's highest rate, up to which other codecs are measured
+KEPT = "evaluation.sqlite"
 
 
 def main(project: Project) -> int:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "-path", "--path", metavar="DIR", type=Path, required=True, help="folder of photos, ideally lossless"
+    photos = parser.add_mutually_exclusive_group(required=True)
+    photos.add_argument("-path", "--path", metavar="DIR", type=Path, help="folder of photos, ideally lossless")
+    photos.add_argument(
+        "--dataset",
+        metavar=("kodak", "DIR"),
+        nargs=2,
+        help="folder with the 24 Kodak photos, which are checked; also prints figures that others publish",
     )
     add_model_options(parser, project.default_checkpoint, project.effort)
     add_options(parser)
@@ -39,23 +47,26 @@ def main(project: Project) -> int:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -o, --codecs and --perceptual."""
+    """Adds -o, --codecs, --perceptual, --inception and --lpips."""
     parser.add_argument(
         "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
     )
     parser.add_argument("--codecs", metavar="NAME", nargs="*", help="codecs to compare with; default: all available")
-    parser.add_argument("--perceptual", metavar="imagenet|FILE", help="VGG19 weights, for the feature distance")
+    add_metric_options(parser)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Evaluates on the photos of `arguments.path`, and returns the exit code."""
-    require_extra("evaluate", "matplotlib", "ssimulacra2")
+    """Evaluates on the photos of `arguments.path` or `arguments.dataset`, and returns the exit code."""
+    require_extra("evaluate", "matplotlib", "ssimulacra2", "bjontegaard")
     from compressgan.codec import Codec
-    from compressgan.evaluation.bench import Bench, at_equal_bytes, our_codecs, spanning
+    from compressgan.evaluation.bench import Bench
+    from compressgan.evaluation.kodak import check_kodak, kodak_table
     from compressgan.evaluation.other_codecs import available_codecs
     from compressgan.evaluation.plots import write_crops, write_rate_distortion
     from compressgan.evaluation.results import write_results
-    from compressgan.evaluation.tables import print_comparisons, print_table
+    from compressgan.evaluation.selection import at_equal_bytes, our_codecs, spanning
+    from compressgan.evaluation.store import Store
+    from compressgan.evaluation.tables import print_bd_rates, print_comparisons, print_table
 
     codecs, absent = available_codecs()
     if arguments.codecs is not None:
@@ -64,15 +75,24 @@ def evaluate(arguments: argparse.Namespace) -> int:
         if unknown:
             raise UsageError(f"--codecs: {', '.join(unknown)} not available; available: {', '.join(names)}")
         codecs = [codec for codec in codecs if codec.name in arguments.codecs]
-    elif absent:
-        print(f"not available: {', '.join(absent)}")
-    photos, skipped = read_all(arguments.path, arguments.o)
+    else:
+        for codec in absent:
+            print(f"not available: {codec}")
+    folder = arguments.path
+    if folder is None:
+        dataset, folder = arguments.dataset[0], Path(arguments.dataset[1])
+        if dataset != "kodak":
+            raise UsageError(f"--dataset: {dataset} is not known, only kodak")
+        check_kodak(folder)
+    photos, skipped = read_all(folder, arguments.o)
     make_folder(arguments.o)
-    vgg19 = load_vgg19(arguments.perceptual) if arguments.perceptual else None
+    store = Store(arguments.o / KEPT)
+    if count := store.count():
+        print(f"{arguments.o / KEPT}: holds {count:,} files, which are not made again")
+    bench = Bench(photos, store, load_metrics(arguments.perceptual, arguments.inception, arguments.lpips))
     model = Codec.load(arguments.r, effort=arguments.effort)
     model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # a warm-up, because the first run is slower
-    ours = our_codecs(model)
-    bench = Bench(photos)
+    ours = our_codecs(model, arguments.effort)
     levels = tqdm(ours[0].settings, desc="compressing at each level", unit="level", disable=None)
     rates = [bench.mean_bpp(ours[0], level) for level in levels]
     if not all(rate > 0 for rate in rates):
@@ -82,38 +102,26 @@ def evaluate(arguments: argparse.Namespace) -> int:
         jobs += [(codec, setting) for setting in spanning(codec, bench, min(rates), REACH * max(rates))]
     results = []
     for codec, setting in tqdm(jobs, desc="measuring", unit="setting", disable=None):
-        results += bench.measure(codec, setting, vgg19)
+        results += bench.measure(codec, setting)
     if not results:
         raise CompressGANError("no photo could be measured")
     fingerprint = model.fingerprint.hex()
     description = {"checkpoint": str(arguments.r), "fingerprint": fingerprint, "effort": arguments.effort}
-    table, compared = write_results(arguments.o, results, bench, description, absent)
+    document = write_results(arguments.o, results, bench, description, absent)
+    table = document["means"]
     if not table:
         raise CompressGANError("no photo worked with every codec: use other photos, or fewer --codecs")
     print_table(table)
-    print_comparisons(compared)
+    print_bd_rates(document["bd_rates"])
+    print_comparisons(document["comparisons"])
+    if arguments.dataset:
+        print("\nBeside what others publish:\n")
+        print_table(kodak_table(table))
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
     # This comes last, because it tries further settings, whose failures must not affect the figures.
     if rows := at_equal_bytes(bench, ours[-1], model.default_level, codecs):
         write_crops(arguments.o / "crops.png", rows)
     return 1 if skipped or bench.failures else 0
-
-
-def load_vgg19(weights: str) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Returns the VGG19 feature distance of two photos (H, W, 3) uint8."""
-    from compressgan.networks.loading import import_tensorflow
-
-    require_extra("train", "tensorflow")
-    import_tensorflow()
-    from compressgan.images.pixels import to_float
-    from compressgan.training.perceptual import PerceptualLoss
-
-    loss = PerceptualLoss(weights)
-
-    def distance(x: np.ndarray, y: np.ndarray) -> float:
-        return float(loss(to_float(x)[np.newaxis], to_float(y)[np.newaxis]))
-
-    return distance
 
 
 def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
 from compressgan.errors import logger
+from compressgan.evaluation.kid import kid
 from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2
 from compressgan.evaluation.other_codecs import ComparedCodec
-
-if TYPE_CHECKING:
-    from compressgan.codec import Codec
+from compressgan.evaluation.store import Store
 
 OURS = "CompressGAN"  # the model's names begin with this
-_RATIO = 1.6  # at most, between the rates of neighbouring settings
-SHOWN = 6  # photos on the sheet of crops
 _MEASURING = min(4, os.cpu_count() or 1)  # photos measured at once; SSIMULACRA2 may take a gigabyte for each
+
+Distance = Callable[[np.ndarray, np.ndarray], float]  # of two photos (H, W, 3) uint8
 
 
 @dataclass(frozen=True)
-class Result:
-    """Figures of one photo by one codec at one setting. Unknown figures are NaN."""
+class Figures:
+    """Figures of one decoded photo. Unknown figures are NaN."""
+
+    psnr: float  # dB, on 8-bit RGB
+    ssim: float
+    ms_ssim: float
+    ssimulacra2: float
+    vgg19_distance: float  # RMSE of features at block2_pool; NaN without VGG19's weights
+    lpips: float  # NaN unless asked for
+    decode_seconds: float
+
+
+@dataclass(frozen=True)
+class Result(Figures):
+    """Figures of one photo by one codec at one setting."""
 
     codec: str
     setting: int  # of the model: its level
@@ -37,16 +50,16 @@ class Result:
     height: int  # pixels
     bytes: int  # of the whole file
     bpp: float  # bits per pixel
-    psnr: float  # dB, on 8-bit RGB
-    ssim: float
-    ms_ssim: float
-    ssimulacra2: float
-    vgg19_distance: float  # RMSE of features at block2_pool; NaN without VGG19 weights
     encode_seconds: float
-    decode_seconds: float
 
 
-Distance = Callable[[np.ndarray, np.ndarray], float]  # of two photos (H, W, 3) uint8
+@dataclass(frozen=True)
+class NetworkMetrics:
+    """Metrics by networks, which the user has to ask for."""
+
+    distances: Mapping[str, Distance] = field(default_factory=dict)  # by field of `Figures`
+    features: Callable[[np.ndarray], np.ndarray] | None = None  # of the patches of a photo (H, W, 3) uint8: (n, d)
+    weights: str = ""  # tells them from the same metrics with other weights
 
 
 class CodecFailed(Exception):  # noqa: N818, always caught
@@ -54,26 +67,45 @@ class CodecFailed(Exception):  # noqa: N818, always caught
 
 
 class Bench:
-    """Photos in memory, and every file that a codec has made from them."""
+    """Photos in memory, and all that was made of them.
 
-    def __init__(self, photos: dict[str, np.ndarray]) -> None:
+    Args:
+        photos: (H, W, 3) uint8, by name.
+        store: where files and figures are kept; by default in memory.
+        metrics: metrics by networks.
+    """
+
+    def __init__(
+        self,
+        photos: dict[str, np.ndarray],
+        store: Store | None = None,
+        metrics: NetworkMetrics = NetworkMetrics(),
+    ) -> None:
         self.photos = photos
         self.failures: dict[tuple[str, str], tuple[int, str]] = {}  # by codec and photo: setting and reason
-        self._files: dict[tuple[Callable, int, str], tuple[bytes, float]] = {}
+        self._store = store or Store()
+        self._metrics = metrics
+        self._measurement = " ".join([*(figure.name for figure in fields(Figures)), metrics.weights])
+        self._digests = {name: _digest(photo) for name, photo in photos.items()}
+        self._features: dict[tuple[str, int, str], np.ndarray] = {}  # of patches, by codec, setting and photo
+        self._originals: dict[str, np.ndarray] = {}  # of the photos' own patches
 
     def encode(self, codec: ComparedCodec, setting: int, name: str) -> tuple[bytes, float]:
         """Returns a photo's file and its encoding time in seconds.
 
         Raises:
             CodecFailed: the codec fails on this photo, or has failed on it before.
+            CompressGANError: the store cannot be used. All other methods raise it, too.
         """
-        key = (codec.encode, setting, name)  # the same file for every realism
-        with self._failing(codec, setting, name):
-            if key not in self._files:
+        key = (codec.encoder, setting, self._digests[name])
+        found = self._store.file(*key)
+        if not found:
+            with self._failing(codec, setting, name):
                 start = time.perf_counter()
                 data = codec.encode(self.photos[name], setting)
-                self._files[key] = data, time.perf_counter() - start
-            return self._files[key]
+                found = data, time.perf_counter() - start
+            self._store.add_file(*key, *found)
+        return found
 
     def decode(self, codec: ComparedCodec, setting: int, name: str) -> tuple[np.ndarray, float]:
         """Returns the decoded photo, (H, W, 3) uint8, and its decoding time in seconds.
@@ -112,33 +144,54 @@ class Bench:
                 rates.append(8 * len(data) / (photo.shape[0] * photo.shape[1]))
         return float(np.mean(rates)) if rates else math.nan
 
-    def measure(self, codec: ComparedCodec, setting: int, vgg19: Distance | None) -> list[Result]:
+    def measure(self, codec: ComparedCodec, setting: int) -> list[Result]:
         """Returns all figures of the photos on which neither the codec nor the measurement fails."""
-        decoded = {}
+
+        def key(name: str) -> tuple[str, int, str, str]:
+            return f"{codec.name}, {codec.encoder}", setting, self._digests[name], self._measurement
+
+        measured, decoded = {}, {}
         for name in self.photos:
             with suppress(CodecFailed):
-                decoded[name] = self.decode(codec, setting, name)
+                if found := self._store.figures(*key(name)):
+                    measured[name] = found
+                else:
+                    decoded[name] = self.decode(codec, setting, name)
 
-        def result(name: str) -> Result | None:
+        def figures(name: str) -> tuple[str, tuple[dict[str, Any], np.ndarray | None]] | None:
             with suppress(CodecFailed), self._failing(codec, setting, name):
-                return self._result(codec, setting, name, *decoded[name], vgg19)
+                return name, self._measured(name, *decoded[name])
 
         # Measuring starts after all decoding, because decoding is timed.
         with ThreadPoolExecutor(_MEASURING) as pool:
-            return [found for found in pool.map(result, decoded) if found]
+            for name, found in filter(None, pool.map(figures, decoded)):
+                self._store.add_figures(*key(name), *found)
+                measured[name] = found
+        return [self._result(codec, setting, name, *measured[name]) for name in self.photos if name in measured]
+
+    def _measured(
+        self, name: str, decoded: np.ndarray, decode_seconds: float
+    ) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Returns the figures of a decoded photo by name, and the features of its patches if they are wanted."""
+        photo, distances = self.photos[name], dict.fromkeys(("vgg19_distance", "lpips"), math.nan)
+        distances |= {metric: distance(photo, decoded) for metric, distance in self._metrics.distances.items()}
+        found = Figures(
+            psnr=psnr(photo, decoded),
+            ssim=ssim(photo, decoded),
+            ms_ssim=ms_ssim(photo, decoded),
+            ssimulacra2=ssimulacra2(photo, decoded),
+            decode_seconds=decode_seconds,
+            **distances,
+        )
+        return asdict(found), self._metrics.features(decoded) if self._metrics.features else None
 
     def _result(
-        self,
-        codec: ComparedCodec,
-        setting: int,
-        name: str,
-        decoded: np.ndarray,
-        decode_seconds: float,
-        vgg19: Distance | None,
+        self, codec: ComparedCodec, setting: int, name: str, figures: dict[str, Any], features: np.ndarray | None
     ) -> Result:
-        photo = self.photos[name]
-        height, width = photo.shape[:2]
+        if features is not None:
+            self._features[codec.name, setting, name] = features
         data, encode_seconds = self.encode(codec, setting, name)
+        height, width = self.photos[name].shape[:2]
         return Result(
             codec=codec.name,
             setting=setting,
@@ -147,29 +200,19 @@ class Bench:
             height=height,
             bytes=len(data),
             bpp=8 * len(data) / (height * width),
-            psnr=psnr(photo, decoded),
-            ssim=ssim(photo, decoded),
-            ms_ssim=ms_ssim(photo, decoded),
-            ssimulacra2=ssimulacra2(photo, decoded),
-            vgg19_distance=vgg19(photo, decoded) if vgg19 else math.nan,
             encode_seconds=encode_seconds,
-            decode_seconds=decode_seconds,
+            **figures,
         )
 
-
-def first_reaching(settings: Sequence[int], size: Callable[[int], float], target: float) -> int:
-    """Returns the position of the first setting whose size is at least the target, or the last position.
-
-    Sizes must grow along the settings, because this is a bisection.
-    """
-    low, high = 0, len(settings) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if size(settings[middle]) >= target:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    def kid(self, codec: str, setting: int, photos: list[str]) -> float:
+        """Returns the kernel inception distance x 1000 of measured photos; NaN if it is not wanted or not defined."""
+        if not self._metrics.features:
+            return math.nan
+        for name in photos:
+            if name not in self._originals:
+                self._originals[name] = self._metrics.features(self.photos[name])
+        made = [self._features[codec, setting, name] for name in photos]
+        return kid(np.concatenate([self._originals[name] for name in photos]), np.concatenate(made))
 
 
 def is_ours(name: str) -> bool:
@@ -177,54 +220,5 @@ def is_ours(name: str) -> bool:
     return name.startswith(OURS)
 
 
-def our_codecs(model: Codec) -> list[ComparedCodec]:
-    """Returns the model as a codec whose settings are its levels: at realism 0, and at its default realism."""
-    encode, levels = model.compress, range(1, model.levels + 1)
-
-    def codec(name: str, realism: float | None) -> ComparedCodec:
-        return ComparedCodec(name, levels, encode, lambda data: model.decompress(data, realism))
-
-    if not model.realism:
-        return [codec(OURS, None)]
-    return [codec(f"{OURS}, realism {r:g}", r) for r in dict.fromkeys((0.0, model.default_realism))]
-
-
-def spanning(codec: ComparedCodec, bench: Bench, low: float, high: float) -> list[int]:
-    """Returns settings of the codec whose mean rates on its photos span those from `low` to `high`, evenly.
-
-    Args:
-        codec, bench: the codec and the photos.
-        low, high: bits per pixel.
-    """
-    count = max(2, math.ceil(math.log(high / low) / math.log(_RATIO)) + 1)
-    positions = set()
-    for rate in np.geomspace(low, high, count):
-        above = first_reaching(codec.settings, lambda setting: bench.mean_bpp(codec, setting), rate)
-        positions |= {above} if positions else {max(0, above - 1), above}
-    # If even the smallest files are larger than all rates, one setting is enough.
-    if bench.mean_bpp(codec, codec.settings[0]) >= high:
-        positions = {0}
-    return [codec.settings[position] for position in sorted(positions)]
-
-
-def at_equal_bytes(
-    bench: Bench, ours: ComparedCodec, level: int, codecs: list[ComparedCodec]
-) -> list[list[tuple[str, np.ndarray]]]:
-    """Returns pictures to compare: for some photos the original, ours at a level, and each codec's next larger file."""
-    names = [name for name in bench.photos if (ours.name, name) not in bench.failures]
-    rows = []
-    for name in names[:: max(1, len(names) // SHOWN)][:SHOWN]:
-        with suppress(CodecFailed):
-            least = len(bench.encode(ours, level, name)[0])
-            row = [("original", bench.photos[name])]
-            row.append((f"{ours.name}, {least:,} bytes", bench.decode(ours, level, name)[0]))
-            for codec in codecs:
-
-                def size(setting: int, codec: ComparedCodec = codec, name: str = name) -> int:
-                    return len(bench.encode(codec, setting, name)[0])
-
-                with suppress(CodecFailed):
-                    setting = codec.settings[first_reaching(codec.settings, size, least)]
-                    row.append((f"{codec.name}, {size(setting):,} bytes", bench.decode(codec, setting, name)[0]))
-            rows.append(row)
-    return rows
+def _digest(photo: np.ndarray) -> str:
+    return hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).hexdigest()

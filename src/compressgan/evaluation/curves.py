@@ -12,7 +12,15 @@ import numpy as np
 
 from compressgan.evaluation.bench import Result, is_ours
 
-BETTER = {"psnr": 1, "ssim": 1, "ms_ssim": 1, "ssimulacra2": 1, "vgg19_distance": -1}  # -1: lower is better
+BETTER = {
+    "psnr": 1,
+    "ssim": 1,
+    "ms_ssim": 1,
+    "ssimulacra2": 1,
+    "vgg19_distance": -1,
+    "lpips": -1,
+}  # -1: lower is better
+OF_SETS = {"kid": -1}  # metrics that single photos do not have
 _RESAMPLES = 1000  # of the photos, for the interval
 
 
@@ -57,6 +65,54 @@ def comparisons(results: list[Result]) -> Iterator[Comparison]:
                     yield Comparison(model, level, codec, metric, *_median(times), len(times))
 
 
+@dataclass(frozen=True)
+class BDRate:
+    """How many percent more bytes than the model a codec needs for the same quality, on average over their curves.
+
+    The mean of the logarithm of the rates' ratio over the qualities that both reach (Bjontegaard, VCEG-M33), between
+    means over the photos, by piecewise cubic interpolation. NaN if they have fewer than two settings each in common.
+    """
+
+    model: str
+    codec: str
+    metric: str
+    percent: float
+
+
+def bd_rates(means: list[dict]) -> Iterator[BDRate]:
+    """Yields the rates of all other codecs against each of the model's realisms, for each metric that they have.
+
+    Args:
+        means: of each codec and setting, by ascending rate within a codec.
+    """
+    names = list(dict.fromkeys(row["codec"] for row in means))
+    for model in filter(is_ours, names):
+        for metric, sign in (BETTER | OF_SETS).items():
+            curves = {name: _rising([row for row in means if row["codec"] == name], metric, sign) for name in names}
+            for codec in names:
+                if not is_ours(codec) and curves[codec] and curves[model]:
+                    yield BDRate(model, codec, metric, _bd_rate(curves[model], curves[codec]))
+
+
+def _rising(rows: list[dict], metric: str, sign: int) -> list[tuple[float, float]]:
+    """Returns rates and qualities, without the settings that are no better than one with fewer bytes."""
+    points: list[tuple[float, float]] = []
+    for row in rows:
+        if row[metric] is not None and (not points or sign * row[metric] > points[-1][1]):
+            points.append((row["bpp"], sign * row[metric]))
+    return points
+
+
+def _bd_rate(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> float:
+    least, most = max(ours[0][1], theirs[0][1]), min(ours[-1][1], theirs[-1][1])
+    if min(len(ours), len(theirs)) < 2 or least >= most:
+        return math.nan
+    from bjontegaard import bd_rate
+
+    curves = (axis for curve in (ours, theirs) for axis in zip(*curve, strict=True))
+    return float(bd_rate(*curves, method="pchip", require_matching_points=False, min_overlap=0))
+
+
 def bytes_needed(points: list[tuple[int, float]], quality: float) -> float:
     """Returns the bytes at which a codec reaches a quality, between its files by their logarithms.
 
@@ -74,6 +130,20 @@ def bytes_needed(points: list[tuple[int, float]], quality: float) -> float:
             share = (quality - worse) / (better - worse) if better > worse else 0.0
             return less * (more / less) ** share
     return math.inf
+
+
+def of_sets(means: list[dict]) -> Iterator[Comparison]:
+    """Yields the same comparisons for metrics of whole sets of photos, by the means; the interval is only the value."""
+    for row in means:
+        for metric, sign in OF_SETS.items():
+            if not is_ours(row["codec"]) or row[metric] is None:
+                continue
+            for codec in dict.fromkeys(other["codec"] for other in means if not is_ours(other["codec"])):
+                others = [other for other in means if other["codec"] == codec and other[metric] is not None]
+                points = sorted((other["bytes"], sign * other[metric]) for other in others)
+                if points:
+                    times = bytes_needed(points, sign * row[metric]) / row["bytes"]
+                    yield Comparison(row["codec"], row["setting"], codec, metric, times, times, times, row["photos"])
 
 
 def _median(times: list[float]) -> tuple[float, float, float]:

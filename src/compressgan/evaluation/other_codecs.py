@@ -1,4 +1,4 @@
-"""Codecs to compare with: JPEG, JPEG 2000, WebP, AVIF and HEIC through Pillow, HEVC and VVC through ffmpeg."""
+"""Codecs to compare with: JPEG, JPEG 2000, WebP, AVIF, HEIC and JPEG XL through Pillow, HEVC and VVC through ffmpeg."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, features
 
 from compressgan.images.reading import has_heic
+
+PLUGINS = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}  # packages that teach Pillow a format
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class ComparedCodec:
 
     `encode` takes a photo (H, W, 3) uint8 and a setting, and returns the bytes of a whole file. `decode` takes these
     bytes and returns the photo, which may be a row and a column larger. Both raise whatever their library raises.
+    `encoder` tells files from those of another version of the codec, or of another way to call it.
     """
 
     name: str
     settings: Sequence[int]
     encode: Callable[[np.ndarray, int], bytes]
     decode: Callable[[bytes], np.ndarray]
+    encoder: str
 
 
 def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
@@ -47,13 +53,17 @@ def available_codecs() -> tuple[list[ComparedCodec], list[str]]:
         codecs.append(_by_pillow("HEIC", range(101), lambda quality: {"format": "HEIF", "quality": quality}))
     else:
         absent.append("HEIC (pip install pillow-heif)")
+    if _has_jpeg_xl():
+        codecs.append(_by_pillow("JPEG XL", range(101), lambda quality: {"format": "JXL", "quality": quality}))
+    else:
+        absent.append("JPEG XL (pip install pillow-jxl-plugin)")
     try:
-        encoders = _ffmpeg("-encoders").decode(errors="replace")
+        encoders, ffmpeg_version = (_ffmpeg(option).decode(errors="replace") for option in ("-encoders", "-version"))
     except (OSError, ValueError):
-        encoders = ""
+        encoders = ffmpeg_version = ""
     for name, encoder, container, coarsest in (("HEVC", "libx265", "hevc", 51), ("VVC", "libvvenc", "vvc", 63)):
         if encoder in encoders:
-            codecs.append(_by_ffmpeg(name, encoder, container, range(coarsest, -1, -1)))
+            codecs.append(_by_ffmpeg(name, encoder, container, range(coarsest, -1, -1), ffmpeg_version.splitlines()[0]))
         else:
             absent.append(f"{name} (an ffmpeg with {encoder})")
     return codecs, absent
@@ -69,7 +79,28 @@ def _by_pillow(name: str, settings: Sequence[int], options: Callable[[int], dict
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
-    return ComparedCodec(name, settings, encode, decode)
+    sample = {name: value for name, value in options(settings[0]).items() if name != "format"}
+    return ComparedCodec(name, settings, encode, decode, f"{name}, {_versions(name)}, {sample}")
+
+
+def _versions(name: str) -> str:
+    """Returns the versions of what encodes for Pillow."""
+    parts = [f"Pillow {PIL.__version__}"]
+    for codec, feature in (("JPEG", "jpg"), ("JPEG 2000", "jpg_2000"), ("WebP", "webp"), ("AVIF", "avif")):
+        if codec == name:
+            parts.append(str(features.version(feature)))
+    if name in PLUGINS:
+        parts.append(f"{PLUGINS[name]} {version(PLUGINS[name])}")
+    return " ".join(parts)
+
+
+def _has_jpeg_xl() -> bool:
+    """Makes Pillow read and write JPEG XL, and returns whether it can."""
+    try:
+        import pillow_jxl  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _jpeg2000_options(millibits: int) -> dict:
@@ -79,7 +110,7 @@ def _jpeg2000_options(millibits: int) -> dict:
     return {**options, "irreversible": True, "mct": 1, "no_jp2": True}
 
 
-def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int]) -> ComparedCodec:
+def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int], ffmpeg_version: str) -> ComparedCodec:
     """One intra frame in 4:2:0 with a constant quantizer, as a raw stream without a container."""
 
     def encode(photo: np.ndarray, setting: int) -> bytes:
@@ -102,7 +133,7 @@ def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int])
         with Image.open(io.BytesIO(png)) as image:
             return np.asarray(image)
 
-    return ComparedCodec(name, settings, encode, decode)
+    return ComparedCodec(name, settings, encode, decode, f"{name}, {encoder}, {ffmpeg_version}")
 
 
 def _ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:

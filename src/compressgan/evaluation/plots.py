@@ -13,7 +13,7 @@ from compressgan.evaluation.tables import FIGURES, label
 from compressgan.images.files import replacing
 from compressgan.images.writing import write_picture
 
-METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance")
+METRICS = ("psnr", "ms_ssim", "ssimulacra2", "vgg19_distance", "lpips", "kid")
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # bits per pixel
 CROP = 256  # pixels per side of a picture on the sheet
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from compressgan.evaluation.bench import Bench, Result, is_ours
-from compressgan.evaluation.curves import comparisons
+from compressgan.evaluation.curves import bd_rates, comparisons, of_sets
 from compressgan.evaluation.metrics import known, mean
 from compressgan.images.files import write_csv, write_json
 
-MEANS = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "ssimulacra2", "vgg19_distance", "encode_seconds", "decode_seconds")
+MEANS = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "ssimulacra2", "vgg19_distance", "lpips")
+MEANS += ("encode_seconds", "decode_seconds")
+_Kid = Callable[[str, int, list[str]], float]  # of photos decoded from a codec's files at a setting
 
 
-def means(results: list[Result]) -> list[dict]:
-    """Returns the mean of each figure for every codec and setting, by ascending rate.
+def means(results: list[Result], kid: _Kid = lambda codec, setting, photos: math.nan) -> list[dict]:
+    """Returns the mean of each figure and the KID for every codec and setting, by ascending rate.
 
     Only photos on which no codec failed count. Each figure's mean is over those photos that have it.
     """
@@ -28,35 +33,40 @@ def means(results: list[Result]) -> list[dict]:
         row = {"codec": codec, "setting": setting, "photos": len(rows)}
         for name in MEANS:
             row[name] = known(mean(rows, name))
+        row["kid"] = known(kid(codec, setting, [result.photo for result in rows]))
         table.append(row)
     return sorted(table, key=lambda row: (not is_ours(row["codec"]), row["codec"], row["bpp"]))
 
 
 def write_results(
     folder: Path, results: list[Result], bench: Bench, model: dict[str, str | int], absent: list[str]
-) -> tuple[list[dict], list[dict]]:
-    """Writes results.json and results.csv, and returns the means and the comparisons.
+) -> dict:
+    """Writes results.json and results.csv, and returns the document of the first.
 
     Raises:
         CompressGANError: a file cannot be written.
     """
-    table = means(results)
-    rows = [{name: known(value) for name, value in asdict(result).items()} for result in results]
-    compared = [{name: known(value) for name, value in asdict(found).items()} for found in comparisons(results)]
+    table = means(results, bench.kid)
     failures = [
         {"codec": codec, "photo": photo, "setting": setting, "error": error}
         for (codec, photo), (setting, error) in bench.failures.items()
     ]
     document = {
-        "schema": 2,
+        "schema": 3,
         "model": model,
         "photos": len(bench.photos),
         "means": table,
-        "comparisons": compared,
-        "results": rows,
+        "comparisons": _known([*comparisons(results), *of_sets(table)]),
+        "bd_rates": _known(bd_rates(table)),
+        "results": _known(results),
         "failures": failures,
         "absent": absent,
     }
     write_json(folder / "results.json", document)
-    write_csv(folder / "results.csv", rows)
-    return table, compared
+    write_csv(folder / "results.csv", document["results"])
+    return document
+
+
+def _known(rows: Iterable[Any]) -> list[dict]:
+    """Returns dataclasses as tables hold them."""
+    return [{name: known(value) for name, value in asdict(row).items()} for row in rows]

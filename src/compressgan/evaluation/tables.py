@@ -12,6 +12,8 @@ FIGURES = {  # name: label, format
     "ms_ssim": ("MS-SSIM", ".4f"),
     "ssimulacra2": ("SSIMULACRA2", ".1f"),
     "vgg19_distance": ("VGG19 distance", ".3f"),
+    "lpips": ("LPIPS", ".4f"),
+    "kid": ("KID x 1000", ".2f"),
     "encode_seconds": ("encode, s", ".3f"),
     "decode_seconds": ("decode, s", ".3f"),
 }
@@ -46,11 +48,27 @@ def print_comparisons(comparisons: list[dict]) -> None:
             print(f"| {codec} | {' | '.join(cells.get(level, '') for level in levels)} |")
 
 
+def print_bd_rates(rates: list[dict]) -> None:
+    """Prints how many percent more bytes than the model each codec needs, one table for each name of the model."""
+    rates = [row for row in rates if row["percent"] is not None]
+    for model in dict.fromkeys(row["model"] for row in rates):
+        rows = [row for row in rates if row["model"] == model]
+        codecs = list(dict.fromkeys(row["codec"] for row in rows))
+        print(f"\nBD-rate against {model}: bytes more for the same quality, on average over both curves:\n")
+        print(f"| | {' | '.join(codecs)} |\n|---|{'---:|' * len(codecs)}")
+        for metric in dict.fromkeys(row["metric"] for row in rows):
+            cells = {row["codec"]: row["percent"] for row in rows if row["metric"] == metric}
+            texts = [f"{cells[codec]:+.0f}%" if codec in cells else "" for codec in codecs]
+            print(f"| {label(metric)} | {' | '.join(texts)} |")
+
+
 def _times(row: dict) -> str:
     if row["times"] is None:
         return "never"
     if not row["times"]:
         return "cannot be as small"
+    if row["low"] == row["high"]:
+        return f"{row['times']:.2f}"
     low = f"{row['low']:.2f}" if row["low"] else "less"
     high = "never" if row["high"] is None else f"{row['high']:.2f}"
     return f"{row['times']:.2f} ({low} to {high})"
