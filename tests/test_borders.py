@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "refining": {"geometry", "images", "runtime"},
     "targeting": set(),
     "codec": BASE | {"config", "coding", "images", "footprint", "checkpoint", "runtime", "refining", "targeting"},
+    "pillow": {"errors", "coding", "codec"},
     "evaluation": {"errors", "version", "images", "codec"},
     "training": BASE | {"config", "coding", "images", "checkpoint", "networks", "codec", "evaluation"},
     "cli": {path.stem for path in PACKAGE.iterdir()} - {"__main__", "cli"},

@@ -43,5 +43,5 @@ def decompress(arguments: argparse.Namespace) -> int:
 
 
 def is_bin(path: Path) -> bool:
-    """Returns whether a file's name ends in `.bin`, ignoring case."""
-    return path.suffix.lower() == ".bin"
+    """Returns whether a file's name ends in `.bin` or in `.cgn`, as Pillow saves them, ignoring case."""
+    return path.suffix.lower() in (".bin", ".cgn")

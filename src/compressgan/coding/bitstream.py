@@ -34,7 +34,7 @@ coder is the one of constriction 0.4 and 0.5: 32-bit words, 64-bit state, `Categ
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compressgan.coding.arithmetic_coder import CODERS
 from compressgan.errors import CompressGANError
@@ -42,6 +42,7 @@ from compressgan.geometry import size_fits
 
 MAGIC = b"CGN"
 FORMAT_VERSION = 2
+HEADER = 16  # bytes: the longest header, and the shortest file
 
 
 class BitstreamError(CompressGANError):
@@ -88,20 +89,42 @@ class Bitstream:
         Raises:
             BitstreamError: the file is of another kind or version, truncated, or altered.
         """
-        if data[:3] != MAGIC[: len(data)] or not data:
-            raise BitstreamError("not a CompressGAN .bin file")
-        if len(data) < 16:
-            raise BitstreamError("truncated: shorter than a header")
+        _check_kind(data)
         if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise BitstreamError("truncated or altered: the checksum is wrong")
-        version, coder = data[3] & 15, data[3] >> 4
-        if version != FORMAT_VERSION or coder >= len(CODERS):
-            raise BitstreamError(f"written in format {version}.{coder}, which this version cannot read")
-        height, offset = _read_varint(data, 10)
-        width, offset = _read_varint(data, offset)
-        if not size_fits(height, width) or offset > len(data) - 4:
+        stream, offset = _parse_header(data)
+        if offset > len(data) - 4:
             raise BitstreamError("altered: the header is invalid")
-        return cls(height, width, data[4], data[5], data[6:10], CODERS[coder], data[offset:-4])
+        return replace(stream, payload=data[offset:-4])
+
+    @classmethod
+    def from_header(cls, data: bytes) -> Bitstream:
+        """Parses the header, which lies in a file's first 16 bytes. The payload is left empty, nothing is verified.
+
+        Raises:
+            BitstreamError: the file is of another kind or version, or shorter, or its header is invalid.
+        """
+        _check_kind(data)
+        return _parse_header(data)[0]
+
+
+def _check_kind(data: bytes) -> None:
+    if data[:3] != MAGIC[: len(data)] or not data:
+        raise BitstreamError("not a CompressGAN .bin file")
+    if len(data) < HEADER:
+        raise BitstreamError("truncated: shorter than a header")
+
+
+def _parse_header(data: bytes) -> tuple[Bitstream, int]:
+    """Returns the header, and where the payload starts."""
+    version, coder = data[3] & 15, data[3] >> 4
+    if version != FORMAT_VERSION or coder >= len(CODERS):
+        raise BitstreamError(f"written in format {version}.{coder}, which this version cannot read")
+    height, offset = _read_varint(data, 10)
+    width, offset = _read_varint(data, offset)
+    if not size_fits(height, width):
+        raise BitstreamError("altered: the header is invalid")
+    return Bitstream(height, width, data[4], data[5], data[6:10], CODERS[coder], b""), offset
 
 
 def assert_size_fits(height: int, width: int) -> None:
