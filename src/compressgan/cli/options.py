@@ -58,6 +58,13 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=PICTURE_SUFFIXES, default="png", help="format of reconstructions; webp and jpeg: quality 95"
     )
+    add_memory_options(parser)
+    parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
+    parser.add_argument("--verbose", action="store_true", help="print how long each part took")
+
+
+def add_memory_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --memory and --threads."""
     parser.add_argument(
         "--memory", metavar="GIB", type=_gibibytes, default="1", help="memory for the networks; default: 1 GiB"
     )
@@ -67,8 +74,6 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 1, 1024, "whole number from 1 to 1024"),
         help="threads for the networks, unless TensorFlow runs them; default: one for each CPU",
     )
-    parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
-    parser.add_argument("--verbose", action="store_true", help="print how long each part took")
 
 
 def add_compression_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,172 @@
+"""A page for the browser: drop a photo to see what becomes of it, or a `.bin` file to see it. Gradio serves it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from compressgan.codec import Codec
+from compressgan.coding.bitstream import MAGIC
+from compressgan.errors import CompressGANError, os_reason
+from compressgan.evaluation.metrics import psnr
+from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
+from compressgan.evaluation.selection import first_reaching
+from compressgan.images.reading import read_photo
+from compressgan.images.writing import write_picture
+
+SHOWN_SIDE = 2048  # pixels; larger pictures are shown smaller, the downloads are whole
+OTHERS = ("JPEG", "WebP", "AVIF")
+OTHERS_PIXELS = 2**22  # of a photo that is also compressed by the others, which takes several tries for each
+
+
+@dataclass
+class Opened:
+    """What a visitor has dropped: a photo and its file, or a file alone."""
+
+    name: str  # without extension
+    photo: np.ndarray | None  # (H, W, 3) uint8
+    photo_bytes: int  # of its own file
+    data: bytes = b""  # the .bin file
+    downloads: tempfile.TemporaryDirectory = field(default_factory=tempfile.TemporaryDirectory)
+
+
+def build_page(codec: Codec) -> gr.Blocks:
+    """Returns the page for a model."""
+
+    def open_file(path: str, level: int, realism: float, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
+        if path is None:
+            return [None, None, "", None, None]
+        progress(0.1, "reading")
+        with _as_messages():
+            file = Path(path)
+            data = file.read_bytes()
+            if data.startswith(MAGIC):
+                opened = Opened(file.stem, None, 0, data)
+            else:
+                opened = Opened(file.stem, read_photo(file), len(data))
+        return compress(opened, level, realism, progress)
+
+    def compress(
+        opened: Opened | None,
+        level: int,
+        realism: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list:
+        if opened and opened.photo is not None:
+            progress(0.3, "compressing")
+            with _as_messages():
+                opened.data = codec.compress(opened.photo, int(level))
+        return paint(opened, realism, progress)
+
+    def paint(opened: Opened | None, realism: float, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
+        if not opened:
+            return [None, None, "", None, None]
+        progress(0.7, "painting")
+        folder = Path(opened.downloads.name)
+        binary, picture = folder / f"{opened.name}.bin", folder / f"{opened.name}_reconstructed.png"
+        with _as_messages():
+            *_, level = codec.from_bytes(opened.data)
+            painted = codec.decompress(opened.data, realism)
+            binary.write_bytes(opened.data)
+            write_picture(picture, painted)
+        before = painted if opened.photo is None else opened.photo
+        pair = (_shown(before), _shown(painted))
+        return [opened, pair, describe(opened, painted, level), str(binary), str(picture)]
+
+    def others(opened: Opened | None, progress: gr.Progress = gr.Progress()) -> list[tuple[np.ndarray, str]]:  # noqa: B008
+        if not opened or opened.photo is None or opened.photo[..., 0].size > OTHERS_PIXELS:
+            return []
+        return list(at_as_many_bytes(opened.photo, len(opened.data), lambda name: progress(0.5, name)))
+
+    with gr.Blocks(title="CompressGAN", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown("# CompressGAN\nDrop a photo to compress it, or a `.bin` file to see it.")
+        opened = gr.State()
+        file = gr.File(label="a photo or a .bin file", type="filepath", height=140)
+        with gr.Row():
+            level = gr.Slider(
+                *(1, max(2, codec.levels), codec.default_level),
+                step=1,
+                label="level: how many bytes",
+                visible=codec.levels > 1,
+                elem_id="level",
+            )
+            realism = gr.Slider(
+                *(0, 1, codec.default_realism),
+                step=0.05,
+                label="realism: 0 is nearest to the photo, 1 looks most like a photograph",
+                visible=codec.realism,
+                elem_id="realism",
+            )
+        text = gr.Markdown(elem_id="figures")
+        pair = gr.ImageSlider(label="before and after", format="png", interactive=False, elem_id="pair")
+        with gr.Row():
+            binary = gr.DownloadButton("Download the .bin file", elem_id="binary")
+            picture = gr.DownloadButton("Download the picture", elem_id="picture")
+        gallery = gr.Gallery(label="other codecs, the nearest file that is not smaller", format="png", columns=3)
+        shown = [opened, pair, text, binary, picture]
+        after_file = file.change(open_file, [file, level, realism], shown)
+        after_level = level.release(compress, [opened, level, realism], shown)
+        realism.release(paint, [opened, realism], shown)
+        for change in (after_file, after_level):
+            change.success(others, opened, gallery)
+    return page
+
+
+def describe(opened: Opened, painted: np.ndarray, level: int) -> str:
+    """Returns the figures of a file as a line of Markdown."""
+    height, width = painted.shape[:2]
+    size = len(opened.data)
+    facts = [f"{width} x {height} pixels", f"**{size:,} bytes**", f"{8 * size / (height * width):.4f} bits per pixel"]
+    facts.append(f"level {level}")
+    if opened.photo is not None:
+        facts.append(f"1/{opened.photo_bytes / size:,.0f} of the photo's file")
+        quality = psnr(opened.photo, painted)
+        facts.append("equal" if math.isinf(quality) else f"PSNR {quality:.2f} dB")
+    return ", ".join(facts)
+
+
+def at_as_many_bytes(
+    photo: np.ndarray, size: int, progress: Callable[[str], None] = lambda name: None
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yields a photo (H, W, 3) uint8 by other codecs in their nearest file that is not smaller, and captions."""
+    for codec in available_codecs()[0]:
+        if codec.name in OTHERS:
+            progress(codec.name)
+            files: dict[int, bytes] = {}
+
+            def size_at(setting: int, codec: ComparedCodec = codec, files: dict[int, bytes] = files) -> int:
+                if setting not in files:
+                    files[setting] = codec.encode(photo, setting)
+                return len(files[setting])
+
+            position = first_reaching(codec.settings, size_at, size)
+            setting = codec.settings[position]
+            caption = f"{codec.name}, {size_at(setting):,} bytes{', its smallest file' if position == 0 else ''}"
+            yield codec.decode(files[setting]), caption
+
+
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(pixels)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+@contextmanager
+def _as_messages() -> Iterator[None]:
+    """Shows what is wrong with a file as one line on the page. The name of the upload's folder is left out."""
+    try:
+        yield
+    except CompressGANError as error:
+        raise gr.Error(str(error).rpartition("/")[2], print_exception=False) from None
+    except OSError as error:
+        raise gr.Error(os_reason(error), print_exception=False) from None
+    except MemoryError:
+        raise gr.Error("not enough memory for this photo", print_exception=False) from None
