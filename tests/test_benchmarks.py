@@ -42,3 +42,13 @@ def test_inference(checkpoint: Path, photos: Path) -> None:
         "| reconstruct one photo of 400 x 300 |",
     ):
         assert words in output
+
+
+def test_peers(photos: Path) -> None:
+    output = run_benchmark("peers.py", "-path", photos / "a.png")
+    rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1:] for line in output.splitlines()[2:]}
+    assert {"CompressGAN", "CompressGAN, --effort 0", "JPEG", "WebP"} <= set(rows)
+    refined, plain = (float(rows[name][2]) for name in ("CompressGAN", "CompressGAN, --effort 0"))
+    assert refined > plain > 0
+    installed = {name: float(cells[-1].rstrip(" |").replace(",", "")) for name, cells in rows.items() if len(cells) > 1}
+    assert installed["CompressGAN"] > 5 * installed["JPEG"] > 0
