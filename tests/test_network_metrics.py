@@ -29,17 +29,17 @@ def test_patches_are_a_grid_and_the_same_grid_moved_by_half_a_patch() -> None:
 def test_kid_is_the_unbiased_estimate() -> None:
     """By the definition, pair by pair."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(0, 1, (6, 5)).astype(np.float32), rng.normal(0.5, 1, (4, 5)).astype(np.float32)
+    x, y = rng.normal(0, 1, (6, 5)).astype(np.float32), rng.normal(0.5, 1, (6, 5)).astype(np.float32)
 
-    def mean(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    def mean(u: np.ndarray, v: np.ndarray) -> float:
+        pairs = [(a, b) for i, a in enumerate(u) for j, b in enumerate(v) if i != j]
         return float(np.mean([(float(a.astype(float) @ b) / 5 + 1) ** 3 for a, b in pairs]))
 
-    within = [mean([(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]) for z in (x, y)]
-    expected = 1000 * (sum(within) - 2 * mean([(a, b) for a in x for b in y]))
-    assert kid(x, y) == pytest.approx(expected)
+    assert kid(x, y) == pytest.approx(1000 * (mean(x, x) + mean(y, y) - 2 * mean(x, y)))
+    assert kid(x, x) == pytest.approx(0, abs=1e-9)
     same, moved = (kid(rng.normal(0, 1, (500, 8)), rng.normal(shift, 1, (500, 8))) for shift in (0, 0.3))
     assert abs(same) < 20 < moved
-    assert math.isnan(kid(x[:1], y))
+    assert math.isnan(kid(x[:1], y[:1]))
 
 
 def test_inception(tmp_path: Path) -> None:
@@ -94,10 +94,11 @@ def test_lpips_gets_pictures_from_minus_1_to_1(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(network_metrics, "require_extra", lambda *names: None)
     monkeypatch.setattr(network_metrics, "version", lambda name: "0.1.4")
     metrics = load_metrics(None, None, lpips=True)
-    photo = make_photo(20, 30)
+    assert math.isnan(metrics.distances["lpips"](make_photo(63, 100), make_photo(63, 100)))
+    photo = make_photo(64, 70)
     assert metrics.distances["lpips"](photo, 255 - photo) == 0.25
     x, y = seen
-    assert x.shape == (1, 3, 20, 30)
+    assert x.shape == (1, 3, 64, 70)
     assert x[0, 1] == pytest.approx(photo[..., 1] / 127.5 - 1, abs=1e-6)
     assert y == pytest.approx(-x, abs=1e-6)
     assert metrics.weights == "LPIPS 0.1.4"

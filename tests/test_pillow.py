@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +109,22 @@ def test_files_that_cannot_be_opened(model: Codec, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="level must be in"):
         Image.fromarray(PHOTO).save(path, quality_level=9)
     assert not path.exists()
+
+
+def test_copies_verifying_and_files_that_come_out_larger(
+    model: Codec, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = model.compress(PHOTO)
+    image = Image.open(io.BytesIO(data))
+    for twin in (pickle.loads(pickle.dumps(image)), copy.deepcopy(Image.open(io.BytesIO(data)))):
+        np.testing.assert_array_equal(np.asarray(twin), model.decompress(data))
+    Image.open(io.BytesIO(data)).verify()
+    with pytest.raises(OSError, match="checksum"):
+        Image.open(io.BytesIO(data[:-1] + b"?")).verify()
+    Image.fromarray(PHOTO).save(tmp_path / "a.cgn", bpp=10)
+    assert caplog.text == ""
+    Image.fromarray(PHOTO).save(tmp_path / "a.cgn", size=19)
+    assert "a.cgn: its smallest file has" in caplog.text
 
 
 def test_claims_of_a_huge_photo_meet_pillows_limit(model: Codec, monkeypatch: pytest.MonkeyPatch) -> None:

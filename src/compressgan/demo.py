@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from compressgan.codec import Codec
 from compressgan.coding.bitstream import MAGIC
-from compressgan.errors import CompressGANError, os_reason
+from compressgan.errors import CompressGANError, logger, os_reason
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
 from compressgan.evaluation.selection import first_reaching
@@ -23,6 +23,7 @@ from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 
 SHOWN_SIDE = 2048  # pixels; larger pictures are shown smaller, the downloads are whole
+NOTHING = [None, None, "", None, None]  # on the page
 OTHERS = ("JPEG", "WebP", "AVIF")
 OTHERS_PIXELS = 2**22  # of a photo that is also compressed by the others, which takes several tries for each
 
@@ -43,16 +44,20 @@ def build_page(codec: Codec) -> gr.Blocks:
 
     def open_file(path: str, level: int, realism: float, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
         if path is None:
-            return [None, None, "", None, None]
+            return NOTHING
         progress(0.1, "reading")
-        with _as_messages():
-            file = Path(path)
+        file = Path(path)
+        try:
             data = file.read_bytes()
             if data.startswith(MAGIC):
                 opened = Opened(file.stem, None, 0, data)
             else:
                 opened = Opened(file.stem, read_photo(file), len(data))
-        return compress(opened, level, realism, progress)
+            return compress(opened, level, realism, progress)
+        except (CompressGANError, OSError, MemoryError) as error:
+            reason = os_reason(error) if isinstance(error, OSError) else str(error) or "not enough memory"
+            gr.Warning(f"{file.name}: {reason.removeprefix(f'{file}: ')}")  # without the upload's folder
+            return NOTHING
 
     def compress(
         opened: Opened | None,
@@ -62,24 +67,23 @@ def build_page(codec: Codec) -> gr.Blocks:
     ) -> list:
         if opened and opened.photo is not None:
             progress(0.3, "compressing")
-            with _as_messages():
-                opened.data = codec.compress(opened.photo, int(level))
+            opened.data = codec.compress(opened.photo, int(level))
         return paint(opened, realism, progress)
 
     def paint(opened: Opened | None, realism: float, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
         if not opened:
-            return [None, None, "", None, None]
+            return NOTHING
         progress(0.7, "painting")
         folder = Path(opened.downloads.name)
         binary, picture = folder / f"{opened.name}.bin", folder / f"{opened.name}_reconstructed.png"
-        with _as_messages():
-            *_, level = codec.from_bytes(opened.data)
-            painted = codec.decompress(opened.data, realism)
-            binary.write_bytes(opened.data)
-            write_picture(picture, painted)
+        *_, level = codec.from_bytes(opened.data)
+        painted = codec.decompress(opened.data, realism)
+        binary.write_bytes(opened.data)
+        write_picture(picture, painted)
         before = painted if opened.photo is None else opened.photo
         pair = (_shown(before), _shown(painted))
-        return [opened, pair, describe(opened, painted, level), str(binary), str(picture)]
+        facts = describe(opened, painted, level, realism if codec.realism else None)
+        return [opened, pair, facts, str(binary), str(picture)]
 
     def others(opened: Opened | None, progress: gr.Progress = gr.Progress()) -> list[tuple[np.ndarray, str]]:  # noqa: B008
         if not opened or opened.photo is None or opened.photo[..., 0].size > OTHERS_PIXELS:
@@ -112,22 +116,26 @@ def build_page(codec: Codec) -> gr.Blocks:
             picture = gr.DownloadButton("Download the picture", elem_id="picture")
         gallery = gr.Gallery(label="other codecs, the nearest file that is not smaller", format="png", columns=3)
         shown = [opened, pair, text, binary, picture]
-        after_file = file.change(open_file, [file, level, realism], shown)
-        after_level = level.release(compress, [opened, level, realism], shown)
-        realism.release(paint, [opened, realism], shown)
+        one_by_one = {"concurrency_id": "codec", "concurrency_limit": 1}  # a later event never overtakes an earlier one
+        moved = {**one_by_one, "trigger_mode": "always_last"}
+        after_file = file.change(open_file, [file, level, realism], shown, **one_by_one)
+        after_level = level.release(compress, [opened, level, realism], shown, **moved)
+        realism.release(paint, [opened, realism], shown, **moved)
         for change in (after_file, after_level):
             change.success(others, opened, gallery)
     return page
 
 
-def describe(opened: Opened, painted: np.ndarray, level: int) -> str:
+def describe(opened: Opened, painted: np.ndarray, level: int, realism: float | None) -> str:
     """Returns the figures of a file as a line of Markdown."""
     height, width = painted.shape[:2]
     size = len(opened.data)
     facts = [f"{width} x {height} pixels", f"**{size:,} bytes**", f"{8 * size / (height * width):.4f} bits per pixel"]
     facts.append(f"level {level}")
+    if realism is not None:
+        facts.append(f"realism {realism:g}")
     if opened.photo is not None:
-        facts.append(f"1/{opened.photo_bytes / size:,.0f} of the photo's file")
+        facts.append(f"{opened.photo_bytes / size:,.1f} times smaller than the photo's file")
         quality = psnr(opened.photo, painted)
         facts.append("equal" if math.isinf(quality) else f"PSNR {quality:.2f} dB")
     return ", ".join(facts)
@@ -140,33 +148,21 @@ def at_as_many_bytes(
     for codec in available_codecs()[0]:
         if codec.name in OTHERS:
             progress(codec.name)
-            files: dict[int, bytes] = {}
+            try:
+                yield _nearest(codec, photo, size)
+            except Exception as error:  # codecs raise many kinds, for example for a side that is too long
+                logger.warning("%s: %s; left out", codec.name, error)
 
-            def size_at(setting: int, codec: ComparedCodec = codec, files: dict[int, bytes] = files) -> int:
-                if setting not in files:
-                    files[setting] = codec.encode(photo, setting)
-                return len(files[setting])
 
-            position = first_reaching(codec.settings, size_at, size)
-            setting = codec.settings[position]
-            caption = f"{codec.name}, {size_at(setting):,} bytes{', its smallest file' if position == 0 else ''}"
-            yield codec.decode(files[setting]), caption
+def _nearest(codec: ComparedCodec, photo: np.ndarray, size: int) -> tuple[np.ndarray, str]:
+    encode = functools.cache(lambda setting: codec.encode(photo, setting))
+    position = first_reaching(codec.settings, lambda setting: len(encode(setting)), size)
+    data = encode(codec.settings[position])
+    caption = f"{codec.name}, {len(data):,} bytes{', its smallest file' if position == 0 else ''}"
+    return codec.decode(data), caption
 
 
 def _shown(pixels: np.ndarray) -> np.ndarray:
     image = Image.fromarray(pixels)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image)
-
-
-@contextmanager
-def _as_messages() -> Iterator[None]:
-    """Shows what is wrong with a file as one line on the page. The name of the upload's folder is left out."""
-    try:
-        yield
-    except CompressGANError as error:
-        raise gr.Error(str(error).rpartition("/")[2], print_exception=False) from None
-    except OSError as error:
-        raise gr.Error(os_reason(error), print_exception=False) from None
-    except MemoryError:
-        raise gr.Error("not enough memory for this photo", print_exception=False) from None

@@ -23,7 +23,7 @@ from PIL import Image, ImageFile
 
 from compressgan.codec import Codec
 from compressgan.coding.bitstream import HEADER, MAGIC, Bitstream, BitstreamError
-from compressgan.errors import CompressGANError
+from compressgan.errors import CompressGANError, logger
 
 FORMAT, EXTENSION, MIME = "CGN", ".cgn", "image/x-compressgan"
 
@@ -48,10 +48,12 @@ def register_opener(checkpoint: str | Path | None = None, realism: float | None 
 
     def save(image: Image.Image, file: BinaryIO, filename: str | bytes) -> None:
         options: dict[str, Any] = image.encoderinfo
+        level, size, bpp = (options.get(name) for name in ("quality_level", "size", "bpp"))
         with _os_errors():
-            data = codec().compress(
-                image, options.get("quality_level"), size=options.get("size"), bpp=options.get("bpp")
-            )
+            data = codec().compress(image, level, size=size, bpp=bpp)
+        most = size if bpp is None else bpp * image.width * image.height / 8
+        if most is not None and len(data) > most:
+            logger.warning("%s: its smallest file has %d bytes, more than %d", filename, len(data), most)
         file.write(data)
 
     Image.register_open(FORMAT, opener, _accept)
@@ -86,7 +88,7 @@ class CgnImageFile(ImageFile.ImageFile):
         self.tile = [("raw", (0, 0, *self._size), 0, "RGB")]  # of what `load` puts into the place of the file
 
     def load(self) -> Any:
-        if self.fp:  # not painted yet
+        if getattr(self, "fp", None):  # neither painted yet, nor a copy, which has no file
             self.fp.seek(0)
             with _os_errors():
                 photo = self._codec().decompress(self.fp.read(), self.realism)
@@ -94,6 +96,17 @@ class CgnImageFile(ImageFile.ImageFile):
                 self.fp.close()
             self.fp, self._exclusive_fp = io.BytesIO(photo.tobytes()), True  # which Pillow closes
         return super().load()
+
+    def verify(self) -> None:
+        """Checks the whole file without painting the photo, and closes it, as Pillow does.
+
+        Raises:
+            OSError: the file is damaged.
+        """
+        self.fp.seek(0)
+        with _os_errors():
+            Bitstream.from_bytes(self.fp.read())
+        super().verify()
 
 
 def _accept(head: bytes) -> bool:

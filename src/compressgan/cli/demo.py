@@ -12,7 +12,14 @@ from __future__ import annotations
 import argparse
 import threading
 
-from compressgan.cli.options import add_memory_options, add_model_options, load_codec, make_parser, require_extra
+from compressgan.cli.options import (
+    add_memory_options,
+    add_model_options,
+    load_codec,
+    make_parser,
+    number,
+    require_extra,
+)
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError
 
@@ -22,7 +29,9 @@ def main(project: Project) -> int:
     add_model_options(parser, project.default_checkpoint, project.effort)
     add_memory_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine")
-    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
+    parser.add_argument(
+        "--port", type=number(int, 1, 65535, "whole number from 1 to 65535"), help="default: the first free from 7860"
+    )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     return demo(parser.parse_args())
 
@@ -42,6 +51,7 @@ def demo(arguments: argparse.Namespace) -> int:
             prevent_thread_lock=True,
             footer_links=[],
             ssr_mode=False,
+            state_session_capacity=20,  # visitors whose photos are kept in memory
         )
     except (OSError, ValueError):  # of Gradio, which names its own options
         raise CompressGANError(f"cannot listen on {arguments.host}, port {arguments.port or 'from 7860 on'}") from None

@@ -8,8 +8,8 @@ python src/evaluate.py --dataset kodak FOLDER -o output/kodak
 The model is measured at all its levels, at realism 0 and at its default realism. Every other codec is measured at
 settings whose mean rates on these photos reach from the model's lowest rate to four times its highest. The command
 writes results.json (described by src/compressgan/evaluation/results.schema.json), results.csv, rate_distortion.png and
-crops.png. All files and figures are also kept in evaluation.sqlite: if the command is stopped, or if you want another
-codec or metric, the same call makes only what is missing.
+crops.png. All files and figures are also kept in evaluation.sqlite, so a stopped call can be resumed, and one with
+another codec or metric does not compress anything twice.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     require_extra("evaluate", "matplotlib", "ssimulacra2", "bjontegaard")
     from compressgan.codec import Codec
     from compressgan.evaluation.bench import Bench
-    from compressgan.evaluation.kodak import check_kodak, kodak_table
+    from compressgan.evaluation.kodak import SHA256, check_kodak, kodak_table
     from compressgan.evaluation.other_codecs import available_codecs
     from compressgan.evaluation.plots import write_crops, write_rate_distortion
     from compressgan.evaluation.results import write_results
@@ -85,6 +85,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--dataset: {dataset} is not known, only kodak")
         check_kodak(folder)
     photos, skipped = read_all(folder, arguments.o)
+    if arguments.dataset:
+        photos = {name: photos[name] for name in SHA256}
     make_folder(arguments.o)
     store = Store(arguments.o / KEPT)
     if count := store.count():
@@ -115,7 +117,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     print_bd_rates(document["bd_rates"])
     print_comparisons(document["comparisons"])
     if arguments.dataset:
-        print("\nBeside what others publish:\n")
+        print(f"\nBeside what others publish ({table[0]['photos']} of {len(SHA256)} photos):\n")
         print_table(kodak_table(table))
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
     # This comes last, because it tries further settings, whose failures must not affect the figures.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from compressgan.cli.options import require_extra
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.bench import Distance, NetworkMetrics
 from compressgan.evaluation.kid import patches
+
+_LPIPS_SIDE = 64  # pixels, what AlexNet's layers need at least
 
 
 def add_metric_options(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +60,9 @@ def load_metrics(perceptual: str | None, inception: str | None, lpips: bool) -> 
 
 
 def _digest(weights: str) -> str:
-    return weights if weights == "imagenet" else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    if weights == "imagenet":
+        return f"imagenet, Keras {version('keras')}"
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def _vgg19(weights: str) -> Distance:
@@ -85,6 +90,8 @@ def _lpips() -> Distance:
         raise CompressGANError(f"LPIPS: AlexNet's weights could not be downloaded: {error}") from None
 
     def distance(x: np.ndarray, y: np.ndarray) -> float:
+        if min(x.shape[:2]) < _LPIPS_SIDE:
+            return math.nan
         with torch.inference_mode():
             pictures = (torch.from_numpy(to_float(photo).transpose(2, 0, 1)[np.newaxis].copy()) for photo in (x, y))
             return float(network(*pictures))

@@ -52,7 +52,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--realism",
         metavar="R",
-        type=_number(float, 0, 1, "number from 0 to 1"),
+        type=number(float, 0, 1, "number from 0 to 1"),
         help="0: nearest to the photo, 1: most like a photograph; default: the model's",
     )
     parser.add_argument(
@@ -71,7 +71,7 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         metavar="N",
-        type=_number(int, 1, 1024, "whole number from 1 to 1024"),
+        type=number(int, 1, 1024, "whole number from 1 to 1024"),
         help="threads for the networks, unless TensorFlow runs them; default: one for each CPU",
     )
 
@@ -88,13 +88,13 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
     rate.add_argument(
         "--bpp",
         metavar="X",
-        type=_number(float, _LEAST, _MOST, "positive number"),
+        type=number(float, _LEAST, _MOST, "positive number"),
         help="at most X bits per pixel for each photo",
     )
     rate.add_argument(
         "--size",
         metavar="BYTES",
-        type=_number(int, 1, _MOST, "positive whole number"),
+        type=number(int, 1, _MOST, "positive whole number"),
         help="at most this many bytes for each photo",
     )
     parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
@@ -132,7 +132,7 @@ def require_extra(name: str, *modules: str) -> None:
         raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
 
 
-def _number(kind: Callable[[str], float], least: float, most: float, name: str) -> Callable[[str], float]:
+def number(kind: Callable[[str], float], least: float, most: float, name: str) -> Callable[[str], float]:
     """Returns a converter of text to a number of this kind from `least` to `most`; `name` says what it should be."""
 
     def convert(text: str) -> float:
@@ -149,4 +149,4 @@ def _number(kind: Callable[[str], float], least: float, most: float, name: str) 
 
 def _gibibytes(text: str) -> int:
     """Returns GiB as bytes."""
-    return int(_number(float, _LEAST, math.nextafter(2**20, 0), "positive number of GiB")(text) * 2**30)
+    return int(number(float, _LEAST, math.nextafter(2**20, 0), "positive number of GiB")(text) * 2**30)

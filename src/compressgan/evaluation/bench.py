@@ -16,9 +16,10 @@ import numpy as np
 
 from compressgan.errors import logger
 from compressgan.evaluation.kid import kid
-from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2
+from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2, ssimulacra2_version
 from compressgan.evaluation.other_codecs import ComparedCodec
 from compressgan.evaluation.store import Store
+from compressgan.version import __version__
 
 OURS = "CompressGAN"  # the model's names begin with this
 _MEASURING = min(4, os.cpu_count() or 1)  # photos measured at once; SSIMULACRA2 may take a gigabyte for each
@@ -85,7 +86,8 @@ class Bench:
         self.failures: dict[tuple[str, str], tuple[int, str]] = {}  # by codec and photo: setting and reason
         self._store = store or Store()
         self._metrics = metrics
-        self._measurement = " ".join([*(figure.name for figure in fields(Figures)), metrics.weights])
+        names = [figure.name for figure in fields(Figures)]
+        self._measurement = ", ".join([__version__, *names, ssimulacra2_version(), metrics.weights])
         self._digests = {name: _digest(photo) for name, photo in photos.items()}
         self._features: dict[tuple[str, int, str], np.ndarray] = {}  # of patches, by codec, setting and photo
         self._originals: dict[str, np.ndarray] = {}  # of the photos' own patches
@@ -211,8 +213,11 @@ class Bench:
         for name in photos:
             if name not in self._originals:
                 self._originals[name] = self._metrics.features(self.photos[name])
-        made = [self._features[codec, setting, name] for name in photos]
-        return kid(np.concatenate([self._originals[name] for name in photos]), np.concatenate(made))
+        with_patches = [name for name in photos if len(self._originals[name])]
+        if not with_patches:
+            return math.nan
+        made = [self._features[codec, setting, name] for name in with_patches]
+        return kid(np.concatenate([self._originals[name] for name in with_patches]), np.concatenate(made))
 
 
 def is_ours(name: str) -> bool:

@@ -21,6 +21,7 @@ BETTER = {
     "lpips": -1,
 }  # -1: lower is better
 OF_SETS = {"kid": -1}  # metrics that single photos do not have
+_COMMON = 0.25  # least share of the model's range of qualities over which a BD-rate is taken
 _RESAMPLES = 1000  # of the photos, for the interval
 
 
@@ -70,7 +71,8 @@ class BDRate:
     """How many percent more bytes than the model a codec needs for the same quality, on average over their curves.
 
     The mean of the logarithm of the rates' ratio over the qualities that both reach (Bjontegaard, VCEG-M33), between
-    means over the photos, by piecewise cubic interpolation. NaN if they have fewer than two settings each in common.
+    means over the photos, by piecewise cubic interpolation. NaN if a curve has fewer than two settings, or if they have
+    less than a quarter of the model's range of qualities in common, of which little could be said.
     """
 
     model: str
@@ -105,7 +107,7 @@ def _rising(rows: list[dict], metric: str, sign: int) -> list[tuple[float, float
 
 def _bd_rate(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> float:
     least, most = max(ours[0][1], theirs[0][1]), min(ours[-1][1], theirs[-1][1])
-    if min(len(ours), len(theirs)) < 2 or least >= most:
+    if min(len(ours), len(theirs)) < 2 or most - least < _COMMON * (ours[-1][1] - ours[0][1]):
         return math.nan
     from bjontegaard import bd_rate
 

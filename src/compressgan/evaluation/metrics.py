@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -175,6 +176,11 @@ def _halved(x: np.ndarray) -> np.ndarray:
     """Means of 2 x 2 pixels; an odd last row or column counts twice."""
     even = np.pad(x, [(0, side % 2) for side in x.shape], mode="symmetric")
     return downscale_local_mean(even, (2, 2)).astype(np.float32)
+
+
+def ssimulacra2_version() -> str:
+    """Returns the name and version of the package that computes SSIMULACRA2."""
+    return f"ssimulacra2 {version('ssimulacra2')}"
 
 
 def ssimulacra2(x: np.ndarray, y: np.ndarray) -> float:

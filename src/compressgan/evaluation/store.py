@@ -21,10 +21,10 @@ CREATE TABLE figures (decoder TEXT, setting INTEGER, photo TEXT, metrics TEXT, f
 
 
 class Store:
-    """Files that codecs made, and their figures.
+    """Files that codecs made, and their figures, for one thread.
 
     The keys are texts that say all that a file or a figure depends on: codecs with their versions, photos by a digest
-    of their pixels. What has changed since an earlier call is therefore not found, and made anew.
+    of their pixels. Whatever has changed since an earlier call is therefore not found, and is made again.
 
     Args:
         path: of the database, which is made if it does not exist; None: in memory.
@@ -38,7 +38,7 @@ class Store:
         self._path = path
         try:
             # Every change is on the disk at once.
-            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
         except sqlite3.Error as error:
             raise self._failed(error) from None
         ((layout,),) = self._run("PRAGMA user_version")
