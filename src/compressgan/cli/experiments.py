@@ -44,7 +44,12 @@ def main(project: Project) -> int:
         "-r", metavar="DIR", type=Path, default=project.default_checkpoint, help="checkpoint, for `coders`"
     )
     parser.add_argument(
-        "-o", metavar="DIR", type=Path, default=project.experiments, help="output folder; default: output/experiments"
+        *("-o", "--output"),
+        dest="o",
+        metavar="DIR",
+        type=Path,
+        default=project.experiments,
+        help="output folder; default: output/experiments",
     )
     return experiment(parser.parse_args())
 

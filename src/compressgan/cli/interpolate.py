@@ -22,7 +22,7 @@ def main(_: Project) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("first", metavar="DIR", type=Path, help="checkpoint")
     parser.add_argument("second", metavar="DIR", type=Path, help="checkpoint trained from the first")
-    parser.add_argument("-o", metavar="DIR", type=Path, required=True, help="new checkpoint")
+    parser.add_argument("-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="new checkpoint")
     parser.add_argument(
         "--share", metavar="X", type=float, default=0.5, help="share of the second, 0 to 1; default: %(default)s"
     )

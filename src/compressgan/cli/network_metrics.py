@@ -7,13 +7,15 @@ import hashlib
 import math
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compressgan.cli.options import require_extra
 from compressgan.errors import CompressGANError
-from compressgan.evaluation.bench import Distance, NetworkMetrics
-from compressgan.evaluation.kid import patches
+
+if TYPE_CHECKING:
+    from compressgan.evaluation.bench import Distance, NetworkMetrics
 
 _LPIPS_SIDE = 64  # pixels, what AlexNet's layers need at least
 
@@ -35,6 +37,9 @@ def load_metrics(perceptual: str | None, inception: str | None, lpips: bool) -> 
     Raises:
         CompressGANError: weights cannot be loaded, or a package is missing.
     """
+    from compressgan.evaluation.bench import NetworkMetrics  # brings SciPy, which takes a while
+    from compressgan.evaluation.kid import patches
+
     distances, features, weights = {}, None, []
     if perceptual or inception:
         require_extra("train", "tensorflow", "keras")
