@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from config import TINY
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from playwright.sync_api import Browser
 
     from compressgan.training.trainer import Trainer
 
@@ -110,6 +112,21 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
     from compressgan.training.trainer import Trainer
 
     return Trainer(config, folder, folder / "log")
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Chromium, if this machine has it. CI must have it."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not path:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs a Chromium")
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,9 +18,10 @@ from PIL import Image
 from compressgan import Codec
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 gradio = pytest.importorskip("gradio")
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MILLISECONDS = 30_000
 
 
@@ -41,43 +41,36 @@ def address(codec: Codec) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[sync_api.Page]:
+def page(address: str, browser: Browser) -> Iterator[Page]:
     """Opens the page, which must ask no other machine for anything and make no error."""
-    if not CHROMIUM:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs a Chromium")
-        pytest.skip("no Chromium on this machine")
     errors, requests = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1100, "height": 1400}, accept_downloads=True)
-        page.set_default_timeout(MILLISECONDS)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1100, "height": 1400}, accept_downloads=True)
+    page.set_default_timeout(MILLISECONDS)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    yield page
     assert errors == []
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
-def drop(page: sync_api.Page, path: Path) -> None:
+def drop(page: Page, path: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(path)
 
 
-def pictures(page: sync_api.Page) -> list[np.ndarray]:
+def pictures(page: Page) -> list[np.ndarray]:
     """The pictures before and after, as the browser got them."""
     page.wait_for_function("document.querySelectorAll('#pair img').length == 2")
     sources = [image.get_attribute("src") for image in page.locator("#pair img").all()]
     return [np.asarray(Image.open(io.BytesIO(page.request.get(source).body())).convert("RGB")) for source in sources]
 
 
-def figures(page: sync_api.Page, words: str) -> str:
+def figures(page: Page, words: str) -> str:
     page.locator("#figures", has_text=words).wait_for()
     return page.locator("#figures").inner_text()
 
 
-def downloaded(page: sync_api.Page, button: str, folder: Path) -> Path:
+def downloaded(page: Page, button: str, folder: Path) -> Path:
     with page.expect_download() as download:
         page.locator(f"#{button}").click()
     path = folder / download.value.suggested_filename
@@ -85,7 +78,7 @@ def downloaded(page: sync_api.Page, button: str, folder: Path) -> Path:
     return path
 
 
-def test_a_photo_there_and_back(page: sync_api.Page, codec: Codec, tmp_path: Path) -> None:
+def test_a_photo_there_and_back(page: Page, codec: Codec, tmp_path: Path) -> None:
     photo = make_photo(70, 90)
     Image.fromarray(photo).save(tmp_path / "beach.png")
     drop(page, tmp_path / "beach.png")
@@ -115,9 +108,7 @@ def test_a_photo_there_and_back(page: sync_api.Page, codec: Codec, tmp_path: Pat
     np.testing.assert_array_equal(pictures(page)[1], codec.decompress(data))
 
 
-def test_realism_paints_anew(
-    page: sync_api.Page, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_realism_paints_anew(page: Page, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     decompress = Codec.decompress
     monkeypatch.setattr(
@@ -138,7 +129,7 @@ def test_realism_paints_anew(
     assert seen == [(len(data), 1), (len(data), 0)]
 
 
-def test_what_is_no_photo_is_named_in_one_line(page: sync_api.Page, codec: Codec, tmp_path: Path) -> None:
+def test_what_is_no_photo_is_named_in_one_line(page: Page, codec: Codec, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no photo")
     drop(page, tmp_path / "text.png")
     page.get_by_text("text.png: not an image").wait_for()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,8 +12,8 @@ from compressgan.evaluation.html_report import REPORT, HtmlReport
 from compressgan.evaluation.metrics import Figures
 from conftest import make_photo
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 def figures(file: str, size: int, ms_ssim: float) -> Figures:
@@ -22,12 +21,8 @@ def figures(file: str, size: int, ms_ssim: float) -> Figures:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[sync_api.Page]:
+def page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
     """Opens a report of three photos. At the end, the page must have fetched nothing and logged no message."""
-    if not CHROMIUM:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs a Chromium")
-        pytest.skip("no Chromium on this machine")
     report = HtmlReport(tmp_path)
     photos = [("b <&> 'c'.png", 900, 0.5), ("photo10.png", 80, float("nan")), ("photo9.png", 700, 0.25)]
     for i, (file, size, ms_ssim) in reversed(list(enumerate(photos))):  # the page's order is another one
@@ -35,24 +30,21 @@ def page(tmp_path: Path) -> Iterator[sync_api.Page]:
         report.add(figures(file, size, ms_ssim), photo, 255 - photo)
     report.write(tmp_path / REPORT, [file for file, _, _ in photos])
     messages, requests = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.on("console", lambda message: messages.append(message.text))
-        page.on("pageerror", lambda error: messages.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto((tmp_path / REPORT).as_uri())
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((tmp_path / REPORT).as_uri())
+    yield page
     assert messages == []
     assert [url for url in requests if not url.startswith("data:")] == [(tmp_path / REPORT).as_uri()]
 
 
-def column(page: sync_api.Page, number: int) -> list[str]:
+def column(page: Page, number: int) -> list[str]:
     return [row.locator("td").nth(number).inner_text() for row in page.locator("tbody tr").all()]
 
 
-def test_the_table_sorts_and_the_slider_moves(page: sync_api.Page) -> None:
+def test_the_table_sorts_and_the_slider_moves(page: Page) -> None:
     assert column(page, 0) == ["b <&> 'c'.png", "photo10.png", "photo9.png"]
     for heading, number, rising in (
         ("bytes", 3, ["80", "700", "900"]),
