@@ -141,14 +141,18 @@ def test_what_is_no_photo_is_named_in_one_line(page: Page, codec: Codec, tmp_pat
 
 def test_the_command(checkpoint: Path, address: str) -> None:
     command = [sys.executable, str(ROOT / "src" / "demo.py"), "-r", str(checkpoint), "--no-browser"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        line = process.stdout.readline()
-        assert line.startswith("the demo runs at http://127.0.0.1:")
-        with urllib.request.urlopen(line.split()[4].rstrip(";"), timeout=10) as response:
-            assert b"CompressGAN" in response.read()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-        assert "Traceback" not in process.stderr.read()
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("the demo runs at http://127.0.0.1:")
+            with urllib.request.urlopen(line.split()[4].rstrip(";"), timeout=10) as response:
+                assert b"CompressGAN" in response.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
     taken = address.rstrip("/").rpartition(":")[2]
     result = run_cli("demo.py", "-r", checkpoint, "--no-browser", "--port", taken)
     assert_one_error_line(result, "127.0.0.1", taken)
