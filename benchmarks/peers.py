@@ -28,13 +28,14 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from timing import fastest
+
 # The parent process stays small: a process's peak memory is at least that of the process that started it.
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (768, 512)
 THREADS = 2
 OURS = {"CompressGAN": 4, "CompressGAN, --effort 0": 0}  # steps of refining
 OTHERS = {"AVIF": 12, "HEIC": 5, "JPEG XL": 5, "WebP": 1, "JPEG 2000": 90, "JPEG": 5}  # settings, about 0.1 bpp
-PACKAGES = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}  # beside Pillow
 COMPRESSAI = ("bmshj2018_hyperprior", "mbt2018", "cheng2020_attn")  # functions of compressai.zoo
 COLUMNS = ("bytes", "first, s", "encode, s", "decode, s", "peak, MB", "installed, MB")
 Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]  # encode, decode
@@ -84,16 +85,6 @@ def measure(name: str, photo: Path) -> dict[str, str]:
     return dict(zip(COLUMNS, (*values, f"{installed(name):,.0f}"), strict=True))
 
 
-def fastest(function: Callable[[Any], Any], argument: object, repeats: int = 5) -> float:
-    """Returns the seconds of the fastest of several calls."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function(argument)
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def by_this_project(name: str) -> Pair:
     """Returns the functions of this codec, or of one that Pillow has."""
     import clone  # noqa: F401
@@ -140,7 +131,9 @@ def installed(name: str) -> float:
     if name in COMPRESSAI:
         return sum(map(package_bytes, needed({"compressai"}))) / 1e6
     if name in OTHERS:
-        return sum(map(package_bytes, needed({"pillow", PACKAGES.get(name, "pillow")}))) / 1e6
+        from compressgan.evaluation.other_codecs import PLUGINS
+
+        return sum(map(package_bytes, needed({"pillow", PLUGINS.get(name, "pillow")}))) / 1e6
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     own = [*(ROOT / "src" / "compressgan").rglob("*.py"), *(ROOT / "checkpoints" / "default").glob("*.*")]
     packages = needed({requirement_name(line) for line in declared})

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from compressgan.codec import Codec
-from compressgan.coding.bitstream import MAGIC
+from compressgan.coding.bitstream import MAGIC, Bitstream
 from compressgan.errors import CompressGANError, logger, os_reason
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
@@ -76,8 +76,8 @@ def build_page(codec: Codec) -> gr.Blocks:
         progress(0.7, "painting")
         folder = Path(opened.downloads.name)
         binary, picture = folder / f"{opened.name}.bin", folder / f"{opened.name}_reconstructed.png"
-        *_, level = codec.from_bytes(opened.data)
         painted = codec.decompress(opened.data, realism)
+        level = Bitstream.from_header(opened.data).level
         binary.write_bytes(opened.data)
         write_picture(picture, painted)
         before = painted if opened.photo is None else opened.photo
@@ -145,13 +145,18 @@ def at_as_many_bytes(
     photo: np.ndarray, size: int, progress: Callable[[str], None] = lambda name: None
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Yields a photo (H, W, 3) uint8 by other codecs in their nearest file that is not smaller, and captions."""
-    for codec in available_codecs()[0]:
-        if codec.name in OTHERS:
-            progress(codec.name)
-            try:
-                yield _nearest(codec, photo, size)
-            except Exception as error:  # codecs raise many kinds, for example for a side that is too long
-                logger.warning("%s: %s; left out", codec.name, error)
+    for codec in _others():
+        progress(codec.name)
+        try:
+            yield _nearest(codec, photo, size)
+        except Exception as error:  # codecs raise many kinds, for example for a side that is too long
+            logger.warning("%s: %s; left out", codec.name, error)
+
+
+@functools.cache
+def _others() -> list[ComparedCodec]:
+    """Returns the codecs to compare with. Looking for them starts ffmpeg, so it is done once."""
+    return [codec for codec in available_codecs()[0] if codec.name in OTHERS]
 
 
 def _nearest(codec: ComparedCodec, photo: np.ndarray, size: int) -> tuple[np.ndarray, str]:

@@ -12,14 +12,8 @@ import numpy as np
 
 from compressgan.evaluation.bench import Result, is_ours
 
-BETTER = {
-    "psnr": 1,
-    "ssim": 1,
-    "ms_ssim": 1,
-    "ssimulacra2": 1,
-    "vgg19_distance": -1,
-    "lpips": -1,
-}  # -1: lower is better
+# -1: lower is better.
+BETTER = {"psnr": 1, "ssim": 1, "ms_ssim": 1, "ssimulacra2": 1, "vgg19_distance": -1, "lpips": -1}
 OF_SETS = {"kid": -1}  # metrics that single photos do not have
 _COMMON = 0.25  # least share of the model's range of qualities over which a BD-rate is taken
 _RESAMPLES = 1000  # of the photos, for the interval

@@ -83,6 +83,7 @@ def kodak_table(means: list[dict]) -> list[dict]:
     Args:
         means: of each codec and setting on the Kodak photos.
     """
-    rows = [{"setting": "published", **row._asdict()} for row in PUBLISHED]
-    rows += [{name: row[name] for name in ("codec", *rows[0])} for row in means if is_ours(row["codec"])]
-    return sorted(({"codec": row["codec"], **row} for row in rows), key=lambda row: row["bpp"])
+    names = ("codec", "setting", *Published._fields[1:])
+    rows = [{**row._asdict(), "setting": "published"} for row in PUBLISHED]
+    rows += [row for row in means if is_ours(row["codec"])]
+    return [{name: row[name] for name in names} for row in sorted(rows, key=lambda row: row["bpp"])]

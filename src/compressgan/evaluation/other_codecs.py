@@ -16,6 +16,7 @@ from PIL import Image, features
 
 from compressgan.images.reading import has_heic
 
+_FEATURES = {"JPEG": "jpg", "JPEG 2000": "jpg_2000", "WebP": "webp", "AVIF": "avif"}  # Pillow's names for them
 PLUGINS = {"HEIC": "pillow-heif", "JPEG XL": "pillow-jxl-plugin"}  # packages that teach Pillow a format
 
 
@@ -86,13 +87,9 @@ def _by_pillow(name: str, settings: Sequence[int], options: Callable[[int], dict
 
 def _versions(name: str) -> str:
     """Returns the versions of what encodes for Pillow."""
-    parts = [f"Pillow {PIL.__version__}"]
-    for codec, feature in (("JPEG", "jpg"), ("JPEG 2000", "jpg_2000"), ("WebP", "webp"), ("AVIF", "avif")):
-        if codec == name:
-            parts.append(str(features.version(feature)))
     if name in PLUGINS:
-        parts.append(f"{PLUGINS[name]} {version(PLUGINS[name])}")
-    return " ".join(parts)
+        return f"Pillow {PIL.__version__} {PLUGINS[name]} {version(PLUGINS[name])}"
+    return f"Pillow {PIL.__version__} {features.version(_FEATURES[name])}"
 
 
 def _has_jpeg_xl() -> bool:
