@@ -153,7 +153,7 @@ def test_tensorflow_out_of_memory_is_a_memory_error(tiny: Config, monkeypatch: p
     for call in (
         lambda: networks.encode(zeros, 1),
         lambda: networks.generate(zeros, 1, 0.0),
-        lambda: networks.loss_and_gradient(zeros, zeros, 1, 0.1),
+        lambda: networks.loss_and_gradient(zeros, zeros, zeros[0], 1, 0.1),
     ):
         with pytest.raises(MemoryError, match=r"OOM when allocating$"):
             call()

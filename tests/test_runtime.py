@@ -58,8 +58,9 @@ def test_litert_computes_what_tensorflow_computes(config: Config, tmp_path: Path
         quantized = rng.choice(tensorflow.centers, latents.shape)
         assert_close(litert.generate(quantized, level, realism), tensorflow.generate(quantized, level, realism))
         if config.norm != "instance":
-            loss, gradient = tensorflow.loss_and_gradient(latents, photo, level, 0.05)
-            found = litert.loss_and_gradient(latents, photo, level, 0.05)
+            importance = rng.uniform(0, 1, photo.shape[:2]).astype(np.float32)
+            loss, gradient = tensorflow.loss_and_gradient(latents, photo, importance, level, 0.05)
+            found = litert.loss_and_gradient(latents, photo, importance, level, 0.05)
             assert found[0] == pytest.approx(loss, rel=1e-4)
             assert_close(found[1], gradient)
     ours, theirs = Codec(litert, effort=0), Codec(tensorflow, effort=0)

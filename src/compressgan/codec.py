@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from compressgan.checkpoint import shipped_checkpoint
 from compressgan.coding import arithmetic_coder
@@ -18,8 +17,9 @@ from compressgan.config import DEFAULT_EFFORT
 from compressgan.errors import CompressGANError
 from compressgan.footprint import bytes_per_position, encoder_halo, generator_halo
 from compressgan.geometry import STRIDE, latent_size
+from compressgan.images.masks import free_positions, importance
 from compressgan.images.pixels import to_float, to_uint8
-from compressgan.images.reading import as_photo
+from compressgan.images.reading import ImageLike, as_photo
 from compressgan.images.tiling import run_in_tiles
 from compressgan.refining import Refiner
 from compressgan.runtime import Networks, load_networks
@@ -89,11 +89,12 @@ class Codec:
 
     def compress(
         self,
-        image: np.ndarray | Image.Image | str | Path,
+        image: ImageLike,
         level: int | None = None,
         *,
         size: int | None = None,
         bpp: float | None = None,
+        mask: ImageLike | None = None,
         coder: str = "context",
     ) -> bytes:
         """Compresses an image of any size into the bytes of a `.bin` file.
@@ -104,6 +105,8 @@ class Codec:
             level: from 1, the smallest files, to `levels`; by default `default_level`.
             size: instead of a level, the most bytes that the file may have.
             bpp: instead of a level, the most bits per pixel.
+            mask: which parts matter: a picture like the image, but of any size, white where quality matters and black
+                where it does not. By default, all of it matters.
             coder: one of `arithmetic_coder.CODERS`.
 
         Returns:
@@ -112,7 +115,8 @@ class Codec:
             to twenty times as long as a level.
 
         Raises:
-            CompressGANError: the image is not of this kind, or has more pixels than the format or the memory allows.
+            CompressGANError: the image or the mask is not of this kind, the mask is black everywhere, or the image has
+                more pixels than the format or the memory allows.
             ValueError: the model has no such level, or more than one of level, size and bpp is given.
         """
         if sum(given is not None for given in (level, size, bpp)) > 1:
@@ -122,12 +126,12 @@ class Codec:
         most = math.floor(bpp * height * width / 8) if bpp is not None else size
 
         if most is None:
-            return self.to_bytes(self.symbols(photo, level), height, width, level, coder=coder)
-        padded = _padded(photo)
+            return self.to_bytes(self.symbols(photo, level, mask), height, width, level, coder=coder)
+        padded, matters = _padded(photo), _padded_importance(mask, photo)
         latents = functools.cache(lambda level: self._encode(padded, level))
 
         def encode(level: int, rate_factor: float) -> bytes:
-            symbols = self._refined(latents(level), padded, level, rate_factor)
+            symbols = self._refined(latents(level), padded, matters, level, rate_factor)
             return self.to_bytes(symbols, height, width, level, coder=coder)
 
         return fit(encode, self.levels, max(1, most))
@@ -158,19 +162,20 @@ class Codec:
         """
         return self._encode(_padded(photo), self._known(level))
 
-    def symbols(self, photo: np.ndarray, level: int | None = None) -> np.ndarray:
+    def symbols(self, photo: np.ndarray, level: int | None = None, mask: ImageLike | None = None) -> np.ndarray:
         """Returns the refined, quantized latents of a photo (H, W, 3) uint8: (ceil(H / 16), ceil(W / 16), C) int32.
 
         Args:
             photo: the photo.
-            level: as for `compress`.
+            level, mask: as for `compress`.
 
         Raises:
-            CompressGANError: the photo has more pixels than the format or the memory allows.
+            CompressGANError: the photo has more pixels than the format or the memory allows, or the mask is not as for
+                `compress`.
             ValueError: the model has no such level.
         """
         level, padded = self._known(level), _padded(photo)
-        return self._refined(self._encode(padded, level), padded, level)
+        return self._refined(self._encode(padded, level), padded, _padded_importance(mask, photo), level)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
         """Returns the symbol of each latent, int32: the index of the nearest center."""
@@ -246,11 +251,26 @@ class Codec:
 
         return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
 
-    def _refined(self, latents: np.ndarray, padded: np.ndarray, level: int, rate_factor: float = 1.0) -> np.ndarray:
-        """Returns the symbols of the refined latents."""
+    def _refined(
+        self,
+        latents: np.ndarray,
+        padded: np.ndarray,
+        matters: np.ndarray | None,
+        level: int,
+        rate_factor: float = 1.0,
+    ) -> np.ndarray:
+        """Returns the symbols of the refined latents; where nothing matters, those that cost least."""
+        if matters is not None:
+            # Before refining, so that it makes up for them beside them. It starts from their centers, where it leaves
+            # them nearly always.
+            free = free_positions(matters)[..., np.newaxis]
+            symbols = np.where(free, arithmetic_coder.FREE, self.quantize(latents))
+            cheapest = arithmetic_coder.with_likeliest(symbols, len(self.centers), self.prior(level))
+            latents = np.where(free, self.centers[cheapest], latents)
         if self._refiner:
-            latents = self._refiner(latents, padded, level, rate_factor)
-        return self.quantize(latents)
+            latents = self._refiner(latents, padded, level, rate_factor, matters)
+        symbols = self.quantize(latents)
+        return symbols if matters is None else np.where(free, cheapest, symbols)
 
     def _known(self, level: int | None) -> int:
         """Returns the level, or the default one for None.
@@ -286,8 +306,13 @@ class Codec:
         return run_in_tiles(network, x, block, halo, side)
 
 
+def _padded_importance(mask: ImageLike | None, photo: np.ndarray) -> np.ndarray | None:
+    """Returns how much each pixel of the padded photo matters, or None without a mask."""
+    return None if mask is None else _padded(importance(mask, *photo.shape[:2])[..., np.newaxis])[..., 0]
+
+
 def _padded(photo: np.ndarray) -> np.ndarray:
-    """Returns the photo, padded by reflection to sides that are multiples of 16.
+    """Returns a photo (H, W, channels), padded by reflection to sides that are multiples of 16.
 
     Raises:
         CompressGANError: the photo has more pixels than the format allows.

@@ -36,29 +36,41 @@ class Refiner:
         self._networks = networks
         self._steps = steps
 
-    def __call__(self, latents: np.ndarray, photo: np.ndarray, level: int, rate_factor: float = 1.0) -> np.ndarray:
+    def __call__(
+        self,
+        latents: np.ndarray,
+        photo: np.ndarray,
+        level: int,
+        rate_factor: float = 1.0,
+        importance: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Returns refined latents, (h, w, C) float32, for a photo (16 h, 16 w, 3) uint8 at a level.
 
-        A `rate_factor` above 1 makes the file smaller than usual at this level, one below 1 larger.
+        A `rate_factor` above 1 makes the file smaller than usual at this level, one below 1 larger. With an
+        `importance`, (16 h, 16 w) float32 from 0 to 1, errors count that much; by default, all of them count in full.
 
         Large photos are refined in windows of a fixed size, so the file does not depend on the memory available. The
         generator looks further than `HALO`, so the loss near a window's border differs slightly from the whole photo's.
         """
-
         rate_weight = rate_factor * self._networks.rate_weight(level)
+        if importance is None:
+            importance = np.ones(photo.shape[:2], np.float32)
 
         def refined(positions: np.ndarray) -> np.ndarray:
             (top, left), (bottom, right) = positions[0, 0], positions[-1, -1] + 1
-            pixels = photo[top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
-            return self._refine(latents[top:bottom, left:right], to_float(pixels), level, rate_weight)
+            pixels = slice(top * STRIDE, bottom * STRIDE), slice(left * STRIDE, right * STRIDE)
+            window = latents[top:bottom, left:right], to_float(photo[pixels]), importance[pixels]
+            return self._refine(*window, level, rate_weight)
 
         positions = np.moveaxis(np.indices(latents.shape[:2]), 0, -1)
         return run_in_tiles(refined, positions, (1, 1), HALO, WINDOW)
 
-    def _refine(self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float) -> np.ndarray:
+    def _refine(
+        self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
+    ) -> np.ndarray:
         best, least = latents, math.inf
         for i in range(self._steps):
-            loss, gradient = self._networks.loss_and_gradient(latents, photo, level, rate_weight)
+            loss, gradient = self._networks.loss_and_gradient(latents, photo, importance, level, rate_weight)
             if loss < least:
                 best, least = latents, loss
             scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)

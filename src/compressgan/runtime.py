@@ -54,11 +54,12 @@ class Networks(Protocol):
         """Quantized latents (h, w, C) float32, realism in [0, 1] -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
 
     def loss_and_gradient(
-        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+        self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
     ) -> tuple[float, np.ndarray]:
         """Latents (h, w, C) and photo (16 h, 16 w, 3) float32 -> loss, and its gradient with respect to the latents.
 
-        The loss is the MSE on [-1, 1] at realism 0 + rate_weight * bits per pixel, both for the quantized latents.
+        The loss is the MSE on [-1, 1] at realism 0 + rate_weight * bits per pixel, both for the quantized latents. Each
+        pixel's error is multiplied by its importance, (16 h, 16 w) float32.
         """
 
 
@@ -103,9 +104,9 @@ class LiteRTNetworks:
         return self._run("generate", positions, level, latents=latents, realism=np.float32(realism))["photo"]
 
     def loss_and_gradient(
-        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+        self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
     ) -> tuple[float, np.ndarray]:
-        inputs = {"latents": latents, "photo": photo, "rate_weight": np.float32(rate_weight)}
+        inputs = {"latents": latents, "photo": photo, "importance": importance, "rate_weight": np.float32(rate_weight)}
         found = self._run("refine", latents.shape[0] * latents.shape[1], level, **inputs)
         return float(found["loss"]), found["gradient"]
 
@@ -130,6 +131,7 @@ class LiteRTNetworks:
         smallest = {
             "photo": np.zeros((STRIDE, STRIDE, 3), np.float32),
             "latents": np.zeros((1, 1, self.config.latent_channels), np.float32),
+            "importance": np.zeros((STRIDE, STRIDE), np.float32),
             "level": np.int32(0),
             "realism": np.float32(0),
             "rate_weight": np.float32(0),

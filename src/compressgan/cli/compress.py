@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from compressgan.cli.jobs import Job, Result, find_jobs, naming, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.coding.bitstream import BitstreamError
-from compressgan.errors import UsageError, logger
+from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import make_folder, replacing
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import check_size, write_picture
 from compressgan.targeting import ENOUGH
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from compressgan.codec import Codec
     from compressgan.evaluation.html_report import HtmlReport
     from compressgan.evaluation.metrics import Figures
@@ -72,6 +74,8 @@ def compress_only(arguments: argparse.Namespace) -> int:
 
 def start_jobs(arguments: argparse.Namespace) -> list[Job]:
     """Returns a job for each photo of `arguments.path`, once the output folder can be written to."""
+    if arguments.mask and not arguments.mask.exists():
+        raise CompressGANError(f"{arguments.mask}: no such file or folder")
     jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
     make_folder(arguments.o)
     return jobs
@@ -84,6 +88,28 @@ def is_original(path: Path) -> bool:
         logger.warning(f"{path}: left out, because an earlier call made it from {made[1]}.bin")
         return False
     return is_photo(path)
+
+
+def read_mask(where: Path, job: Job) -> np.ndarray | None:
+    """Reads a photo's mask: the file, or the one with the photo's name, but for the suffix, in the folder.
+
+    Raises:
+        CompressGANError: it cannot be read, or there are several.
+    """
+    if where.is_dir():
+        stem = (where / job.name).with_suffix("")
+        found = [path for path in sorted(stem.parent.glob("*")) if path.stem == stem.name and is_photo(path)]
+        if len(found) > 1:
+            raise CompressGANError(f"{job.file}: several masks: {', '.join(map(str, found))}")
+        if not found:
+            logger.warning(f"{job.file}: no mask {stem}.*, so all of it matters")
+            return None
+        where = found[0]
+    mask = read_photo(where)
+    (height, width), (rows, columns) = job.photo.shape[:2], mask.shape[:2]
+    if not 0.98 < height * columns / (width * rows) < 1.02:
+        logger.warning(f"{where}: {columns} x {rows} pixels are stretched to {width} x {height}")
+    return mask
 
 
 class Compressor:
@@ -126,6 +152,8 @@ class Compressor:
 
         with job.timed("read"):
             job.photo = read_photo(job.file, note)
+            if self._arguments.mask:
+                job.mask = read_mask(self._arguments.mask, job)
         for suffix in self._suffixes[1:]:  # fails before the work rather than after it
             check_size(job.output(suffix), *job.photo.shape[:2])
         return job
@@ -159,11 +187,11 @@ class Compressor:
         coder = self._arguments.coder
         if bpp is None and size is None:
             with job.timed("encode"):
-                symbols = self._codec.symbols(job.photo, level)
+                symbols = self._codec.symbols(job.photo, level, job.mask)
             with job.timed("code"):
                 return self._codec.to_bytes(symbols, *job.photo.shape[:2], level, coder=coder)
         with job.timed("encode and code"):
-            data = self._codec.compress(job.photo, size=size, bpp=bpp, coder=coder)
+            data = self._codec.compress(job.photo, size=size, bpp=bpp, mask=job.mask, coder=coder)
         most = size if bpp is None else bpp * job.photo[..., 0].size / 8
         if len(data) > most:
             logger.warning(f"{job.file}: its smallest file has {len(data):,} bytes, more than {most:,.0f}")
@@ -204,6 +232,7 @@ class Compressor:
             self._ssimulacra2,
             job.level,
             self._realism,
+            job.mask,
         )
 
     def _save(self, job: Job, figures: Figures) -> None:

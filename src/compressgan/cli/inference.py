@@ -4,6 +4,7 @@ python src/inference.py -path photo.jpg -o output            # photo.bin, photo_
 python src/inference.py -path a.jpg b.jpg -o output          # several
 python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
 python src/inference.py -path photos -o output -q 3          # at a lower level; or --size 2000, --bpp 0.05
+python src/inference.py -path photo.jpg -o output --mask mask.png    # white: quality matters, black: it does not
 python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders
 python src/inference.py -path photos -o output --no-overwrite    # only missing outputs
 python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin file alone
@@ -40,6 +41,6 @@ def main(project: Project) -> int:
         return compress(arguments)
     if arguments.report or arguments.bin_only:
         raise UsageError("--report and --bin-only are about compressing, so they need -path")
-    if (arguments.q, arguments.bpp, arguments.size) != (None, None, None):
-        raise UsageError("-q, --bpp and --size say how to compress, so they need -path")
+    if (arguments.q, arguments.bpp, arguments.size, arguments.mask) != (None, None, None, None):
+        raise UsageError("-q, --bpp, --size and --mask say how to compress, so they need -path")
     return decompress(arguments)

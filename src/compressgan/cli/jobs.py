@@ -31,6 +31,7 @@ class Job:
     name: str  # path under the input folder
     stem: Path  # path of its outputs, without suffix
     photo: np.ndarray | None = None  # (H, W, 3) uint8
+    mask: np.ndarray | None = None  # which parts of the photo matter, (h, w, 3) uint8 of any size
     data: bytes = b""  # of the .bin file
     level: int = 0  # of the .bin file
     reconstruction: np.ndarray | None = None  # (H, W, 3) uint8

@@ -77,7 +77,7 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compression_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -q, --bpp, --size, --bin-only, --report and --coder."""
+    """Adds -q, --bpp, --size, --mask, --bin-only, --report and --coder."""
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
@@ -96,6 +96,13 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         type=number(int, 1, _MOST, "positive whole number"),
         help="at most this many bytes for each photo",
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="FILE|DIR",
+        type=Path,
+        help="a picture that is white where quality matters and black where it does not, or a folder of such pictures "
+        "with the photos' names",
     )
     parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
     parser.add_argument(

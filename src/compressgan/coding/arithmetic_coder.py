@@ -16,6 +16,7 @@ from compressgan.coding.order0_model import Order0Model
 from compressgan.coding.range_coder import Decoder, Encoder
 
 CODERS = ("context", "order0", "block")  # the .bin format stores a coder's position here
+FREE = -1  # in place of a symbol that may be any
 
 
 def encode(symbols: np.ndarray, centers: int, prior: Prior, coder: str = "context") -> tuple[str, bytes]:
@@ -44,6 +45,15 @@ def decode(payload: bytes, shape: tuple[int, int, int], centers: int, prior: Pri
         ValueError: this coder cannot have made the payload.
     """
     return _model(shape, centers, prior, coder)(Decoder(payload).code, None)
+
+
+def with_likeliest(symbols: np.ndarray, centers: int, prior: Prior) -> np.ndarray:
+    """Returns symbols like `encode`'s, with the one that costs least after those before it in place of each `FREE`."""
+
+    def choose(weights: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        return np.where(symbols == FREE, weights.argmax(axis=1), symbols).astype(np.int32)
+
+    return ContextModel(symbols.shape, centers, prior).code(choose, symbols)
 
 
 def _encode(symbols: np.ndarray, centers: int, prior: Prior, coder: str) -> bytes:

@@ -14,8 +14,11 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 from skimage.transform import downscale_local_mean
 
+from compressgan.images.masks import importance
+
 if TYPE_CHECKING:
     from compressgan.codec import Codec
+    from compressgan.images.reading import ImageLike
 
 SSIM_MIN_SIDE = 11  # pixels, the size of its window
 MS_SSIM_MIN_SIDE = 161  # pixels: the fifth scale then has (161 + 15) // 16 = 11
@@ -44,6 +47,7 @@ class Figures:
     ssimulacra2: float  # 100 for the original; only on request, because it takes longer than the codec
     level: int | None = None  # of the .bin file
     realism: float = math.nan  # of the reconstruction
+    region_psnr: float = math.nan  # dB, with each pixel's error weighted by the mask
 
     def __str__(self) -> str:
         similarity = "".join(
@@ -51,9 +55,10 @@ class Figures:
             for label, value, digits in (("MS-SSIM", self.ms_ssim, ".4f"), ("SSIMULACRA2", self.ssimulacra2, ".1f"))
             if not math.isnan(value)
         )
+        region = "" if math.isnan(self.region_psnr) else f" ({self.region_psnr:.2f} dB where it matters)"
         return (
             f"{self.file}: {self.width} x {self.height}, {self.bytes:,} bytes, {self.bpp:.4f} bpp "
-            f"(at most {self.bound_bpp:.4f}), PSNR {self.psnr:.2f} dB{similarity}"
+            f"(at most {self.bound_bpp:.4f}), PSNR {self.psnr:.2f} dB{region}{similarity}"
         )
 
 
@@ -67,6 +72,7 @@ def compare(
     with_ssimulacra2: bool = False,
     level: int | None = None,
     realism: float = math.nan,
+    mask: ImageLike | None = None,
 ) -> Figures:
     """Measures a reconstruction (H, W, 3) uint8 against its photo, and the bytes of its `.bin`."""
     height, width = photo.shape[:2]
@@ -84,6 +90,7 @@ def compare(
         ssimulacra2=ssimulacra2(photo, reconstruction) if with_ssimulacra2 else math.nan,
         level=level,
         realism=realism,
+        region_psnr=math.nan if mask is None else region_psnr(photo, reconstruction, importance(mask, height, width)),
     )
 
 
@@ -121,6 +128,16 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
         # scikit-image's mean_squared_error lies in a module that takes SciPy's statistics half a second to import.
         total += int(np.sum(np.square(x[rows].astype(np.int64) - y[rows])))
     return 10 * math.log10(255.0**2 * x.size / total) if total else math.inf
+
+
+def region_psnr(x: np.ndarray, y: np.ndarray, importance: np.ndarray) -> float:
+    """PSNR of two (H, W, 3) uint8 photos whose errors are weighted by an importance (H, W) from 0 to 1, not all 0."""
+    total = 0.0
+    for top in range(0, x.shape[0], _STRIP):
+        rows = slice(top, top + _STRIP)
+        errors = np.square(x[rows].astype(np.int64) - y[rows]).sum(axis=2)
+        total += float(np.sum(importance[rows] * errors))
+    return 10 * math.log10(255.0**2 * 3 * float(importance.sum()) / total) if total else math.inf
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:

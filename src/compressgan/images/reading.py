@@ -24,6 +24,8 @@ from compressgan.images.damage import DamagedImage, UnsupportedImage
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.quiet import without_lines
 
+ImageLike = np.ndarray | Image.Image | str | Path  # what `as_photo` accepts
+
 _HEIC_SUFFIXES = (".heic", ".heif", ".heics", ".hif")
 _RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 # A file with one of these suffixes is meant to be a photo, so failing to read it is an error.
@@ -238,7 +240,7 @@ def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
         return image
 
 
-def as_photo(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
+def as_photo(image: ImageLike) -> np.ndarray:
     """Converts an image passed to the Python API to (H, W, 3) uint8 sRGB.
 
     Args:

@@ -46,7 +46,7 @@ def litert_model(model: CompressGAN) -> bytes:
 
         encode    photo (16 h, 16 w, 3) in [-1, 1], level ()                     -> latents (h, w, C)
         generate  quantized latents (h, w, C), level (), realism ()              -> photo (16 h, 16 w, 3) in [-1, 1]
-        refine    latents (h, w, C), photo (16 h, 16 w, 3), level (), rate_weight ()
+        refine    latents (h, w, C), photo (16 h, 16 w, 3), importance (16 h, 16 w), level (), rate_weight ()
                   -> loss (), its gradient with respect to the latents (h, w, C); not for instance norm
 
     Raises:
@@ -67,6 +67,7 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     latents = tf.TensorSpec((None, None, model.config.latent_channels), name="latents")
     photo, level = tf.TensorSpec((None, None, 3), name="photo"), tf.TensorSpec((), tf.int32, name="level")
     realism, rate_weight = tf.TensorSpec((), name="realism"), tf.TensorSpec((), name="rate_weight")
+    importance = tf.TensorSpec((None, None), name="importance")
 
     def batch(*one: tf.Tensor) -> list[tf.Tensor]:
         return [tf.expand_dims(x, 0) for x in one]
@@ -77,15 +78,15 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     def generate(latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> list[tf.Tensor]:
         return [tf.squeeze(model.generator(batch(latents, level, realism)), 0)]
 
-    def refine(latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor) -> list[tf.Tensor]:
+    def refine(latents: tf.Tensor, *others: tf.Tensor) -> list[tf.Tensor]:
         with convertible_gradients():
-            loss, smooth = model.refining_losses(latents, photo, level, rate_weight)
+            loss, smooth = model.refining_losses(latents, *others)
         return [loss, *tf.gradients(smooth, latents)]
 
     signatures = {"encode": (encode, [photo, level], ["latents"])}
     signatures["generate"] = (generate, [latents, level, realism], ["photo"])
     if model.config.norm != "instance":
-        signatures["refine"] = (refine, [latents, photo, level, rate_weight], ["loss", "gradient"])
+        signatures["refine"] = (refine, [latents, photo, importance, level, rate_weight], ["loss", "gradient"])
     return {
         # Otherwise the file would hold no weights.
         name: (convert_variables_to_constants_v2(tf.function(network).get_concrete_function(*inputs)), inputs, outputs)

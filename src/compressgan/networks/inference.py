@@ -12,7 +12,7 @@ from compressgan.coding.context_model import Prior
 from compressgan.networks.model import CompressGAN
 
 _PHOTO, _LATENTS = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None, None))
-_LEVEL, _NUMBER = tf.TensorSpec((), tf.int32), tf.TensorSpec(())
+_MAP, _LEVEL, _NUMBER = tf.TensorSpec((None, None)), tf.TensorSpec((), tf.int32), tf.TensorSpec(())
 
 
 class TensorFlowNetworks:
@@ -48,10 +48,10 @@ class TensorFlowNetworks:
             return self._generate(latents, level - 1, realism).numpy()
 
     def loss_and_gradient(
-        self, latents: np.ndarray, photo: np.ndarray, level: int, rate_weight: float
+        self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
     ) -> tuple[float, np.ndarray]:
         with _memory_errors():
-            loss, gradient = self._loss_and_gradient(latents, photo, level - 1, rate_weight)
+            loss, gradient = self._loss_and_gradient(latents, photo, importance, level - 1, rate_weight)
             return float(loss), gradient.numpy()
 
     @tf.function(input_signature=[_PHOTO, _LEVEL])
@@ -63,14 +63,14 @@ class TensorFlowNetworks:
         latents = tf.ensure_shape(latents, (None, None, self.config.latent_channels))
         return self._model.generator([latents[tf.newaxis], level[tf.newaxis], realism[tf.newaxis]])[0]
 
-    @tf.function(input_signature=[_LATENTS, _PHOTO, _LEVEL, _NUMBER])
+    @tf.function(input_signature=[_LATENTS, _PHOTO, _MAP, _LEVEL, _NUMBER])
     def _loss_and_gradient(
-        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
+        self, latents: tf.Tensor, photo: tf.Tensor, importance: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         latents = tf.ensure_shape(latents, (None, None, self.config.latent_channels))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(latents)
-            loss, smooth = self._model.refining_losses(latents, photo, level, rate_weight)
+            loss, smooth = self._model.refining_losses(latents, photo, importance, level, rate_weight)
         return loss, tape.gradient(smooth, latents)
 
 

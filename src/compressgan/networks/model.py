@@ -79,12 +79,13 @@ class CompressGAN(keras.Model):
         return hard, code_length(soft, tf.stop_gradient(logits), pixels)
 
     def refining_losses(
-        self, latents: tf.Tensor, photo: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
+        self, latents: tf.Tensor, photo: tf.Tensor, importance: tf.Tensor, level: tf.Tensor, rate_weight: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of a photo as it would be decoded at realism 0, and a differentiable version of that loss.
 
         Args:
             latents, photo: (h, w, C) and (16 h, 16 w, 3) float32.
+            importance: weight of each pixel's error, (16 h, 16 w) float32.
             level: from 0, () int32.
             rate_weight: of a bit per pixel against the MSE on [-1, 1], () float32.
         """
@@ -92,7 +93,8 @@ class CompressGAN(keras.Model):
         latents, photos, level = (tf.expand_dims(x, 0) for x in (latents, photo, level))
         temperature = self.config.final_temperature
         reconstructions = self.generator([self.quantizer(latents, temperature=temperature), level, tf.zeros(1)])
-        distortion = tf.reduce_mean(tf.math.squared_difference(photos, reconstructions))
+        errors = tf.math.squared_difference(photos, reconstructions)
+        distortion = tf.reduce_mean(tf.expand_dims(tf.expand_dims(importance, 0), -1) * errors)
         hard, soft = map(tf.reduce_sum, self.code_lengths(latents, level, temperature))
         return distortion + rate_weight * hard, distortion + rate_weight * soft
 
