@@ -1,6 +1,7 @@
 """Writes codec.tflite, with which a checkpoint compresses and reconstructs without TensorFlow.
 
 python src/export.py -r checkpoints/mine            # train.py does the same once a run is done
+python src/export.py -r checkpoints/mine --browser docs/decoder/model    # for the page that decodes in a browser
 """
 
 from __future__ import annotations
@@ -15,9 +16,16 @@ from compressgan.networks.loading import import_tensorflow
 def main(_: Project) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("-r", metavar="DIR", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--browser", metavar="DIR", type=Path, help="write the model for docs/decoder/ to this folder")
     arguments = parser.parse_args()
     require_extra("train", "tensorflow")
     import_tensorflow()
+    if arguments.browser:
+        from compressgan.networks.browser import export_for_browser
+
+        export_for_browser(arguments.r, arguments.browser)
+        print(f"{arguments.browser}: {sum(file.stat().st_size for file in arguments.browser.iterdir()) / 1e6:.1f} MB")
+        return 0
     from compressgan.networks.export import export
 
     path = export(arguments.r)

@@ -6,11 +6,29 @@ worst for small pictures and few channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_inside: ContextVar[tf.Tensor | None] = ContextVar("inside", default=None)
+
+
+@contextmanager
+def only_inside(inside: tf.Tensor) -> Iterator[None]:
+    """Convolutions made in this context see zeros where `inside` is 0, as if their inputs ended there.
+
+    Args:
+        inside: (1, h, w, 1), of known shape. The inputs may be larger by whole factors.
+    """
+    token = _inside.set(inside)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 class Conv2D(keras.layers.Conv2D):
@@ -41,7 +59,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies `convolution_op`, the bias and the activation."""
-        return _finished(self, self.convolution_op(inputs, self.kernel))
+        return _finished(self, self.convolution_op(_masked(inputs), self.kernel))
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
@@ -49,7 +67,15 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """(B, H, W, in) -> (B, H * stride, W * stride, out) with "same" padding, with bias and activation."""
-        return _finished(self, keras.ops.conv_transpose(inputs, self.kernel, self.strides, self.padding))
+        return _finished(self, keras.ops.conv_transpose(_masked(inputs), self.kernel, self.strides, self.padding))
+
+
+def _masked(inputs: tf.Tensor) -> tf.Tensor:
+    inside = _inside.get()
+    if inside is None:
+        return inputs
+    factor = inputs.shape[1] // inside.shape[1]
+    return inputs * tf.cast(tf.repeat(tf.repeat(inside, factor, axis=1), factor, axis=2), inputs.dtype)
 
 
 def _finished(layer: Conv2D | Conv2DTranspose, outputs: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,7 +17,8 @@ from compressgan.networks.model import CompressGAN
 from compressgan.quiet import without_lines
 
 _ALL = re.compile(rb"")
-Signature = tuple[tf.types.experimental.ConcreteFunction, list[tf.TensorSpec], list[str]]  # with its inputs and outputs
+Network = Callable[..., list[tf.Tensor]]
+Signature = tuple[Network, list[tf.TensorSpec], list[str]]  # with its inputs and the names of its outputs
 
 
 def export(directory: Path) -> Path:
@@ -28,19 +30,42 @@ def export(directory: Path) -> Path:
     """
     model = CompressGAN.load(directory)
     path = directory / LITERT_FILE
-    with without_lines(_ALL):  # the converter prints a lot, and does not document its exceptions
-        try:
-            data, failure = litert_model(model), None
-        except Exception as error:
-            failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if failure:
-        raise CompressGANError(f"{path}: this model cannot be converted for LiteRT ({failure})")
-    write_litert(directory, data, model.fingerprint().hex())
+    write_litert(directory, converted(_signatures(model), path), model.fingerprint().hex())
     return path
 
 
-def litert_model(model: CompressGAN) -> bytes:
-    """Converts the networks to a LiteRT model with weights in float16, in which they are stored.
+def converted(signatures: dict[str, Signature], path: Path) -> bytes:
+    """Converts networks to a LiteRT model with weights in float16, in which checkpoints store them.
+
+    Args:
+        signatures: the networks by name.
+        path: where the model will be written, for the message.
+
+    Raises:
+        CompressGANError: LiteRT lacks an operation that a network needs.
+    """
+    with without_lines(_ALL):  # the converter prints a lot, and does not document its exceptions
+        try:
+            return _converted(signatures)
+        except Exception as error:
+            failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    raise CompressGANError(f"{path}: this model cannot be converted for LiteRT ({failure})")
+
+
+def _converted(signatures: dict[str, Signature]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        frozen = {name: _frozen(*signature) for name, signature in signatures.items()}
+        # Custom gradients need not be saved: nothing is differentiated any more.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(tf.Module(), folder, signatures=frozen, options=options)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(frozen))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+
+def _signatures(model: CompressGAN) -> dict[str, Signature]:
+    """Returns the networks that `codec.tflite` holds.
 
     Its signatures, for any height and width, with levels from 0; all arrays are float32, except level, int32:
 
@@ -48,22 +73,7 @@ def litert_model(model: CompressGAN) -> bytes:
         generate  quantized latents (h, w, C), level (), realism ()              -> photo (16 h, 16 w, 3) in [-1, 1]
         refine    latents (h, w, C), photo (16 h, 16 w, 3), importance (16 h, 16 w), level (), rate_weight ()
                   -> loss (), its gradient with respect to the latents (h, w, C); not for instance norm
-
-    Raises:
-        Exception: LiteRT lacks an operation that the model needs.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        signatures = {name: _with_named_tensors(*signature) for name, signature in _signatures(model).items()}
-        # Custom gradients need not be saved: nothing is differentiated any more.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(tf.Module(), folder, signatures=signatures, options=options)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-        return converter.convert()
-
-
-def _signatures(model: CompressGAN) -> dict[str, Signature]:
     latents = tf.TensorSpec((None, None, model.config.latent_channels), name="latents")
     photo, level = tf.TensorSpec((None, None, 3), name="photo"), tf.TensorSpec((), tf.int32, name="level")
     realism, rate_weight = tf.TensorSpec((), name="realism"), tf.TensorSpec((), name="rate_weight")
@@ -87,16 +97,14 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     signatures["generate"] = (generate, [latents, level, realism], ["photo"])
     if model.config.norm != "instance":
         signatures["refine"] = (refine, [latents, photo, importance, level, rate_weight], ["loss", "gradient"])
-    return {
-        # Otherwise the file would hold no weights.
-        name: (convert_variables_to_constants_v2(tf.function(network).get_concrete_function(*inputs)), inputs, outputs)
-        for name, (network, inputs, outputs) in signatures.items()
-    }
+    return signatures
 
 
-def _with_named_tensors(
-    network: tf.types.experimental.ConcreteFunction, inputs: list[tf.TensorSpec], outputs: list[str]
+def _frozen(
+    network: Network, inputs: list[tf.TensorSpec], outputs: list[str]
 ) -> tf.types.experimental.ConcreteFunction:
-    """Returns the network with names for its tensors, which freezing has taken away."""
-    named = tf.function(lambda *tensors: dict(zip(outputs, network(*tensors), strict=True)))
+    """Returns the network with constants for its variables, or the file would hold no weights."""
+    frozen = convert_variables_to_constants_v2(tf.function(network).get_concrete_function(*inputs))
+    # Freezing takes away the names of its tensors.
+    named = tf.function(lambda *tensors: dict(zip(outputs, frozen(*tensors), strict=True)))
     return named.get_concrete_function(*inputs)
