@@ -64,8 +64,6 @@ PAPER = Config(
 # Trains in seconds instead of days, for tests and for trying out the tools.
 TINY = Config(
     latent_channels=4,
-    centers=5,
-    latent_bound=2.5,
     encoder_widths=(16, 16, 16),
     encoder_blocks=1,
     generator_widths=(16, 16, 16),

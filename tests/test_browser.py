@@ -1,4 +1,4 @@
-"""The page that decodes in a browser: the same symbols and the same pictures as Python's."""
+"""The page that compresses and reconstructs in a browser: the same files and pictures as Python's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from compressgan import Codec
@@ -66,25 +67,29 @@ def test_golden_files_decode_to_the_same_symbols(tmp_path: Path) -> None:
         files = [HERE / "golden" / name for name in names]
         streams = [Bitstream.from_bytes(file.read_bytes()) for file in files]
         found = decoded(written(tmp_path / names[0], known, streams[0].fingerprint), files)
-        for stream, prior, result in zip(streams, known, found, strict=True):
+        for file, stream, prior, result in zip(files, streams, known, found, strict=True):
             shape = (-(-stream.height // 16), -(-stream.width // 16), stream.channels)
             expected = arithmetic_coder.decode(stream.payload, shape, prior.output.shape[2], prior, stream.coder)
             assert result["shape"] == list(shape)
             np.testing.assert_array_equal(result["symbols"], expected.reshape(-1))
+            assert result["bytes"] == file.read_bytes().hex()
 
 
-def random_file(rng: np.random.Generator, priors: list[Prior]) -> tuple[bytes, np.ndarray]:
-    """Returns a `.bin` file of random size, level, coder and symbols, and those symbols."""
+def random_file(rng: np.random.Generator, priors: list[Prior]) -> tuple[bytes, bytes, np.ndarray]:
+    """Returns a random `.bin` file by a random coder, the same by the default one, and their symbols."""
     channels, _, centers = priors[0].output.shape
     rows, columns = rng.integers(1, 9, 2)
     spread = rng.choice([0.0, 0.3, 1.0, 100.0])
     symbols = rng.normal(centers / 2, spread, (rows, columns, channels))
     symbols = np.clip(np.rint(symbols), 0, centers - 1).astype(np.int32)
     level = int(rng.integers(1, len(priors) + 1))
-    coder = str(rng.choice(arithmetic_coder.CODERS, p=[0.8, 0.1, 0.1]))
-    coder, payload = arithmetic_coder.encode(symbols, centers, priors[level - 1], coder)
     height, width = (int(16 * side - rng.integers(0, 16)) for side in (rows, columns))
-    return Bitstream(height, width, channels, level, FINGERPRINT, coder, payload).to_bytes(), symbols
+
+    def file(coder: str) -> bytes:
+        coded = arithmetic_coder.encode(symbols, centers, priors[level - 1], coder)
+        return Bitstream(height, width, channels, level, FINGERPRINT, *coded).to_bytes()
+
+    return file(str(rng.choice(arithmetic_coder.CODERS))), file("context"), symbols
 
 
 @pytest.mark.parametrize(("channels", "centers", "hidden"), [(1, 2, 1), (5, 9, 3), (32, 5, 16), (64, 32, 2)])
@@ -99,10 +104,11 @@ def test_random_files_decode_to_the_same_symbols(channels: int, centers: int, hi
     folder = written(tmp_path, priors)
     made = [random_file(rng, priors) for _ in range(50)]
     files = [folder / f"{i}.bin" for i in range(len(made))]
-    for file, (data, _) in zip(files, made, strict=True):
+    for file, (data, _, _) in zip(files, made, strict=True):
         file.write_bytes(data)
-    for (_, symbols), result in zip(made, decoded(folder, files), strict=True):
+    for (_, data, symbols), result in zip(made, decoded(folder, files), strict=True):
         np.testing.assert_array_equal(result["symbols"], symbols.reshape(-1))
+        assert result["bytes"] == data.hex()
 
 
 def test_hostile_files_get_one_line(tmp_path: Path) -> None:
@@ -168,39 +174,61 @@ def page(browser: Browser, checkpoint: Path, tmp_path: Path) -> Iterator[Page]:
         server.shutdown()
 
 
-def painted(page: Page) -> np.ndarray:
-    """Waits until a photo has been painted, and returns what the page saves."""
+def saved(page: Page, what: str) -> Path:
+    """Waits until a photo has been painted, and saves what the page offers."""
     expect(page.locator("#status")).to_contain_text("painted in", timeout=60_000)
     with page.expect_download() as download:
-        page.get_by_text("Save as PNG").click()
-    return read_photo(download.value.path())
+        page.get_by_text(what).click()
+    return download.value.path()
+
+
+def assert_painted(page: Page, expected: np.ndarray) -> None:
+    found = read_photo(saved(page, "Save the picture"))
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 def test_the_page_shows_what_python_shows(page: Page, checkpoint: Path, tmp_path: Path) -> None:
     codec = Codec.load(checkpoint)
     tall, small = tmp_path / "tall.bin", tmp_path / "small.cgn"
-    for file, size, level in ((tall, (1100, 75), 8), (small, (50, 130), 2)):
+    for file, size, level in ((tall, (2000, 75), 8), (small, (50, 130), 2)):
         file.write_bytes(codec.compress(make_photo(*size), level))
         page.locator("#input").set_input_files(file)
         expect(page.locator("#status")).to_contain_text(f"{file.name}: {size[1]} x {size[0]}")
         expect(page.locator("#status")).to_contain_text(f"level {level}")
-        found, expected = painted(page), codec.decompress(file.read_bytes())
-        assert found.shape == expected.shape
-        assert np.abs(found.astype(int) - expected).max() <= 2
+        assert_painted(page, codec.decompress(file.read_bytes()))
     page.locator("#realism").fill("0.25")
     expect(page.locator("#status")).to_contain_text("realism 0.25")
-    found, expected = painted(page), codec.decompress(small.read_bytes(), 0.25)
-    assert np.abs(found.astype(int) - expected).max() <= 2
+    assert_painted(page, codec.decompress(small.read_bytes(), 0.25))
 
-    small.write_bytes(b"GIF89a" + bytes(40))
+    small.write_bytes(b"CGM" + bytes(40))
     page.locator("#input").set_input_files(small)
     expect(page.get_by_role("alert")).to_have_text("small.cgn: not a CompressGAN .bin file")
     expect(page.locator("#photo")).to_be_hidden()
     huge = Bitstream(2**14, 2**14, 4, 1, codec.fingerprint, "context", b"")
     tall.write_bytes(huge.to_bytes())  # takes minutes
     page.locator("#input").set_input_files(tall)
-    expect(page.locator("#status")).to_contain_text("decoding tall.bin")
+    expect(page.locator("#status")).to_contain_text("reading tall.bin")
     small.write_bytes(codec.compress(make_photo(40, 40)))
     page.locator("#input").set_input_files(small)
-    assert painted(page).shape == (40, 40, 3)
+    expect(page.locator("#status")).to_contain_text("40 x 40")
+    assert_painted(page, codec.decompress(small.read_bytes(), 0.25))
     assert len(page.workers) == 1  # the huge file's is gone
+
+
+def test_the_page_makes_the_files_that_python_makes(page: Page, checkpoint: Path, tmp_path: Path) -> None:
+    codec = Codec.load(checkpoint, effort=0)
+    photo = tmp_path / "photo.png"
+    for height, width in ((75, 2000), (17, 1)):
+        pixels = make_photo(height, width)
+        Image.fromarray(pixels).save(photo)
+        page.locator("#input").set_input_files(photo)
+        expect(page.locator("#status")).to_contain_text(f"photo.png: {width} x {height}")
+        data = saved(page, "Save the .bin file").read_bytes()
+        (found, *size), expected = codec.from_bytes(data), codec.symbols(pixels)
+        assert size == [height, width, codec.default_level]
+        assert np.mean(found != expected) <= 1e-3  # rounding
+        assert_painted(page, codec.decompress(data))
+    page.locator("#level").fill("7")
+    expect(page.locator("#status")).to_contain_text("level 7")
+    assert codec.from_bytes(saved(page, "Save the .bin file").read_bytes())[3] == 7

@@ -40,6 +40,27 @@ export function parse(data) {
   return { height, width, channels: data[4], level: data[5], fingerprint, coder: CODERS[coder], payload };
 }
 
+/**
+ * Returns the bytes of a .bin file: the inverse of `parse`.
+ *
+ * @param {ReturnType<typeof parse>} stream
+ */
+export function toBytes({ height, width, channels, level, fingerprint, coder, payload }) {
+  const kind = VERSION | (CODERS.indexOf(coder) << 4);
+  const model = fingerprint.match(/../g).map((byte) => parseInt(byte, 16));
+  const head = [..."CGN"].map((letter) => letter.charCodeAt(0));
+  head.push(kind, channels, level, ...model, ...varintBytes(height), ...varintBytes(width));
+  const data = new Uint8Array(head.length + payload.length + 4);
+  data.set(head);
+  data.set(payload, head.length);
+  new DataView(data.buffer).setUint32(data.length - 4, crc32(data.subarray(0, -4)), true);
+  return data;
+}
+
+function varintBytes(value) {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varintBytes(value >>> 7)];
+}
+
 function varint(data, offset) {
   let value = 0;
   for (const shift of [0, 7, 14]) {

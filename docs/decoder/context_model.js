@@ -65,13 +65,14 @@ export class ContextModel {
   }
 
   /**
-   * Decodes all symbols.
+   * Codes all symbols.
    *
-   * @param {import("./range_decoder.js").RangeDecoder} decoder
-   * @returns {Uint8Array} (height, width, channels)
+   * @param {import("./range_coder.js").RangeDecoder | import("./range_coder.js").RangeEncoder} coder
+   * @param {Uint8Array} [given] the symbols that an encoder codes, (height, width, channels)
+   * @returns {Uint8Array} the symbols
    * @throws {BitstreamError} no encoder writes such a payload
    */
-  decode(decoder) {
+  code(coder, given) {
     const { height, width, channels, middle } = this;
     const weights = new Float64Array(this.prior.centers), logits = new Float64Array(this.prior.centers);
     const certain = new Float64Array(this.prior.centers);
@@ -88,9 +89,9 @@ export class ContextModel {
             if (units[i]) {
               const at = (row * width + front - 2 * row - stage.number) * channels + channel;
               this.weigh(channel, units[i], (channel - stage.first) * this.prior.hidden, logits, weights);
-              this.symbols[at] = decoder.symbol(weights);
+              this.symbols[at] = coder.symbol(weights, given?.[at]);
               this.remember(channel, this.symbols[at], logits, weights);
-            } else if (decoder.symbol(certain) !== middle) {
+            } else if (coder.symbol(certain, middle) !== middle) {
               throw new BitstreamError("altered: the payload is not valid");
             }
           });

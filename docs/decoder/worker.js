@@ -1,14 +1,13 @@
-// Decodes symbols beside the page, which stays responsive.
+// Entropy coding beside the page, which stays responsive.
 
 import { Prior } from "./context_model.js";
-import { decode } from "./symbols.js";
+import { decode, encode } from "./symbols.js";
 
-let prior;
-
-onmessage = ({ data: { model, content, file } }) => {
-  prior ??= new Prior(model, content);
+/** Receives the model, the content of prior.bin, and either the bytes of a .bin file or a file to encode. */
+onmessage = ({ data: { model, content, bytes, file } }) => {
   try {
-    postMessage({ file: decode(file, model, prior) });
+    const prior = new Prior(model, content);
+    postMessage({ result: bytes ? decode(bytes, model, prior) : encode(file, model, prior) });
   } catch (error) {
     postMessage({ error: error.message });
   }

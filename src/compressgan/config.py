@@ -46,11 +46,11 @@ class Config(BaseModel):
     """With `realism`, the one used if the user does not choose one."""
 
     # Latents
-    latent_channels: Annotated[int, Field(ge=1, le=255)] = 16
+    latent_channels: Annotated[int, Field(ge=1, le=255)] = 32
     """C, channels of the bottleneck."""
-    centers: Annotated[int, Field(ge=2, le=32)] = 9
+    centers: Annotated[int, Field(ge=2, le=32)] = 5
     """L, number of quantization centers."""
-    latent_bound: Weight = 4.5
+    latent_bound: Weight = 2.5
     """Latents are bound * tanh(.), so every center is used; 0: unbounded, as in the paper."""
     prior_width: Annotated[int, Field(ge=1, le=64)] = 16
     """Hidden units per latent channel of the entropy coder's trained prior."""
@@ -86,8 +86,9 @@ class Config(BaseModel):
     """Residual branches start at zero, which keeps training without norm stable."""
     block_norm: Literal["none", "channel"] = "channel"
     """Norm in the residual blocks at 1/16, which keeps their ReLUs from dying; none: the same as `norm`."""
-    block_scale: Weight = 0.1
-    """Scale of the residual branches, whose updates would otherwise be too large (EDSR, arXiv 1707.02921)."""
+    block_scale: Weight = 0.125
+    """Scale of the residual branches, whose updates would otherwise be too large (EDSR, arXiv 1707.02921). A power of
+    two, because LiteRT folds it into kernels in half precision."""
 
     # Discriminators
     discriminator_scales: Positive = 2
