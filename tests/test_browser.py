@@ -169,9 +169,12 @@ def page(browser: Browser, checkpoint: Path, tmp_path: Path) -> Iterator[Page]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
-        yield page
-        server.shutdown()
+        try:
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            yield page
+        finally:
+            page.close()
+            server.shutdown()
 
 
 def saved(page: Page, what: str) -> Path:
@@ -201,19 +204,25 @@ def test_the_page_shows_what_python_shows(page: Page, checkpoint: Path, tmp_path
     expect(page.locator("#status")).to_contain_text("realism 0.25")
     assert_painted(page, codec.decompress(small.read_bytes(), 0.25))
 
-    small.write_bytes(b"CGM" + bytes(40))
-    page.locator("#input").set_input_files(small)
-    expect(page.get_by_role("alert")).to_have_text("small.cgn: not a CompressGAN .bin file")
-    expect(page.locator("#photo")).to_be_hidden()
-    huge = Bitstream(2**14, 2**14, 4, 1, codec.fingerprint, "context", b"")
-    tall.write_bytes(huge.to_bytes())  # takes minutes
+    good, huge = small.read_bytes(), Bitstream(2**14, 2**14, 4, 1, codec.fingerprint, "context", b"").to_bytes()
+    for data, line in (
+        (b"CGM" + bytes(40), "neither a CompressGAN .bin file nor a picture that this browser can read"),
+        (good[:-1], "truncated or altered: the checksum is wrong"),
+        (huge, "16384 x 16384 pixels are too many for this page"),
+    ):
+        small.write_bytes(data)
+        page.locator("#input").set_input_files(small)
+        expect(page.get_by_role("alert")).to_have_text(f"small.cgn: {line}")
+        expect(page.locator("#photo")).to_be_hidden()
+    slow = Bitstream(2**13, 2**13, 4, 1, codec.fingerprint, "order0", b"")
+    tall.write_bytes(slow.to_bytes())
     page.locator("#input").set_input_files(tall)
     expect(page.locator("#status")).to_contain_text("reading tall.bin")
     small.write_bytes(codec.compress(make_photo(40, 40)))
     page.locator("#input").set_input_files(small)
     expect(page.locator("#status")).to_contain_text("40 x 40")
     assert_painted(page, codec.decompress(small.read_bytes(), 0.25))
-    assert len(page.workers) == 1  # the huge file's is gone
+    assert not page.workers  # the slow file's is gone
 
 
 def test_the_page_makes_the_files_that_python_makes(page: Page, checkpoint: Path, tmp_path: Path) -> None:
@@ -230,5 +239,6 @@ def test_the_page_makes_the_files_that_python_makes(page: Page, checkpoint: Path
         assert np.mean(found != expected) <= 1e-3  # rounding
         assert_painted(page, codec.decompress(data))
     page.locator("#level").fill("7")
-    expect(page.locator("#status")).to_contain_text("level 7")
+    page.locator("#realism").fill("0.5")  # while it is being compressed anew
+    expect(page.locator("#status")).to_contain_text("level 7, realism 0.5, painted")
     assert codec.from_bytes(saved(page, "Save the .bin file").read_bytes())[3] == 7

@@ -29,8 +29,17 @@ def test_white_matters_and_black_does_not() -> None:
     larger = importance(Image.fromarray(mask), 20, 40)
     assert larger.shape == (20, 40)
     np.testing.assert_allclose(larger[:, :14], 1)
+    np.testing.assert_array_equal(importance(mask > 7, 10, 20), mask > 7)
     with pytest.raises(CompressGANError, match="the mask is black everywhere"):
         importance(np.full((5, 5), 7, np.uint8), 10, 20)
+    dot = np.zeros((400, 400), np.uint8)
+    dot[0, 0] = 255
+    importance(dot, 4, 4)  # too small to matter, but not black everywhere
+    cut_out = np.dstack([mask] * 3 + [mask])
+    with pytest.raises(CompressGANError, match="a mask cannot be transparent"):
+        importance(cut_out, 10, 20)
+    cut_out[..., 3] = 255
+    np.testing.assert_array_equal(importance(Image.fromarray(cut_out), 10, 20), found)
 
 
 @settings(max_examples=30, deadline=None)
@@ -139,19 +148,33 @@ def test_masks_on_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     assert float(rows["sub/c.png"]["region_psnr"]) == pytest.approx(expected, abs=1e-3)
     assert rows["d.png"]["region_psnr"] == ""
 
-    Image.fromarray(mask).save(masks / "d.png")
     Image.fromarray(mask).save(masks / "d.bmp")
+    Image.fromarray(mask).save(masks / "d.webp")
     (masks / "a.b.png").write_bytes(b"no picture")
     one = masks / "sub" / "c.webp"
     Image.fromarray(mask * 0).save(one)
     result = run_cli(*call, "--bin-only", "--mask", masks)
     assert result.returncode == 1
     for line in (
-        f"{photos / 'd.png'}: several masks: {masks / 'd.bmp'}, {masks / 'd.png'}",
+        f"{photos / 'd.png'}: several masks: {masks / 'd.bmp'}, {masks / 'd.webp'}",
         f"{masks / 'a.b.png'}: not an image that can be read",
-        f"{photos / 'sub' / 'c.png'}: the mask is black everywhere",
+        f"{masks / 'sub' / 'c.webp'}: the mask is black everywhere",
     ):
         assert line in result.stderr
     assert_one_error_line(run_cli(*call, "--mask", tmp_path / "none"), "none: no such file or folder")
+
+    (photos / "masks").mkdir()
+    for name in ("d.png", "d.jpg"):
+        Image.fromarray(photo).save(photos / name)
+        Image.fromarray(mask).save(photos / "masks" / name)
+    call = ("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "more", "--bin-only")
+    result = run_cli(*call, "--mask", photos / "masks")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "more").glob("**/*.bin")) == [
+        "a.b.bin",
+        "c.bin",
+        "d.jpg.bin",
+        "d.png.bin",
+    ]
     result = run_cli("inference.py", "-r", checkpoint, "-c", tmp_path / "out", "-o", tmp_path, "--mask", masks)
     assert_one_error_line(result, "so they need -path", code=2)

@@ -62,13 +62,15 @@ export async function* paint(generator, model, file, realism) {
  *
  * @param {object} model the content of model.json
  * @param {ImageData} photo
+ * @param {AbortSignal} signal ends it before the next tile
  * @returns {Promise<ReturnType<import("./symbols.js").decode>>}
  */
-export async function encode(encoder, model, photo, level) {
+export async function encode(encoder, model, photo, level, signal) {
   const { width, height, data } = photo, { tile, channels } = model;
   const rows = Math.ceil(height / STRIDE), columns = Math.ceil(width / STRIDE), side = tile * STRIDE;
   const symbols = new Uint8Array(rows * columns * channels);
   for await (const { vertical, horizontal } of tiles(rows, columns, tile, model.encoder_halo)) {
+    signal.throwIfAborted();
     const pixels = new Float32Array(side * side * 3);
     for (let y = 0; y < Math.min(side, (rows - vertical.start) * STRIDE); y++) {
       for (let x = 0; x < Math.min(side, (columns - horizontal.start) * STRIDE); x++) {
@@ -95,12 +97,15 @@ export async function encode(encoder, model, photo, level) {
 
 /** Runs a network on named arrays with their shapes, and returns the output of that name. */
 async function run(network, output, arrays) {
-  const inputs = Object.fromEntries(Object.entries(arrays).map(([name, [array, shape]]) => [name, new Tensor(array, shape)]));
-  const outputs = await network.run(inputs);
-  const found = await outputs[output].moveTo("wasm");
-  const values = found.toTypedArray().slice();
-  [found, ...Object.values(inputs)].forEach((tensor) => tensor.delete());
-  return values;
+  const tensors = Object.entries(arrays).map(([name, [array, shape]]) => [name, new Tensor(array, shape)]);
+  try {
+    const found = await (await network.run(Object.fromEntries(tensors)))[output].moveTo("wasm");
+    const values = found.toTypedArray().slice();
+    found.delete();
+    return values;
+  } finally {
+    tensors.forEach(([, tensor]) => tensor.delete());
+  }
 }
 
 /** Returns the part of a painted tile that is the same as in the whole photo. */

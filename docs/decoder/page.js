@@ -3,8 +3,8 @@
 import { encode, loadNetwork, paint } from "./networks.js";
 
 const MAX_PIXELS = 2 ** 26; // more would take gigabytes
-const [drop, input, level, realism, status, error, canvas, picture, binary] = [
-  "drop", "input", "level", "realism", "status", "error", "photo", "picture", "binary",
+const [input, level, realism, status, error, canvas, picture, binary] = [
+  "input", "level", "realism", "status", "error", "photo", "picture", "binary",
 ].map((id) => document.getElementById(id));
 
 async function load(name) {
@@ -13,124 +13,132 @@ async function load(name) {
   return answer;
 }
 
-const networks = {}; // promises, once a network is needed
-const network = (name) => (networks[name] ??= load(`${name}.tflite`).then(loadNetwork));
 const loaded = (async () => {
   const model = await (await load("model.json")).json();
-  const content = await (await load("prior.bin")).arrayBuffer();
+  // The fingerprint keeps a browser from taking a part of another model from its cache.
+  const content = await (await load(`prior.bin?${model.fingerprint}`)).arrayBuffer();
   [level.max, level.value] = [model.levels, model.default_level];
   realism.value = model.realism ? model.default_realism : 0;
   [level.disabled, realism.disabled] = [model.levels === 1, !model.realism];
+  showValues();
   return { model, content };
 })();
 
-let worker, stop = new AbortController();
-let shown; // the file with its name and its number of bytes, and the photo that it was made from, if one was
-
-/** Ends what the page is doing, and returns the signal of what it does next. */
-function restart() {
-  stop.abort();
-  worker?.terminate();
-  error.textContent = "";
-  return (stop = new AbortController()).signal;
+const networks = {}; // promises, once a network is needed
+function network(name, model) {
+  networks[name] ??= load(`${name}.tflite?${model.fingerprint}`).then(loadNetwork);
+  networks[name].catch(() => delete networks[name]); // so that it is tried again
+  return networks[name];
 }
 
-/** Does what was asked for, and shows what goes wrong with it, unless something else has been asked for since. */
-async function attempt(name, work) {
-  const signal = restart();
+let shown = null; // what was dropped: its name, its photo or its bytes, and, once known, its file and the file's size
+let stop = new AbortController();
+
+/** Does what was asked for and shows what goes wrong with it, unless something else is asked for meanwhile. */
+async function attempt(work) {
+  stop.abort();
+  const { signal } = (stop = new AbortController()), { name } = shown;
+  error.textContent = "";
+  picture.hidden = true;
   try {
     await work(signal);
   } catch (problem) {
     if (signal.aborted) return;
     error.textContent = `${name}: ${problem.message}`;
     status.textContent = "";
-    canvas.hidden = picture.hidden = binary.hidden = true;
+    canvas.hidden = binary.hidden = true;
   }
 }
 
-/** Decodes bytes or encodes a file in a worker. */
-function coded(message) {
-  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.result));
-    worker.onerror = (event) => reject(new Error(event.message || "the coder cannot be loaded"));
-    worker.postMessage(message);
-  });
+/** Decodes bytes or encodes a file in a worker, which ends with the signal. */
+async function coded(message, signal) {
+  const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  try {
+    return await new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+      worker.onmessage = ({ data }) => (data.error ? reject(new Error(data.error)) : resolve(data.result));
+      worker.onerror = (event) => reject(new Error(event.message || "the coder cannot be loaded"));
+      worker.postMessage(message);
+    });
+  } finally {
+    worker.terminate();
+  }
 }
 
 function open(blob) {
-  return attempt(blob.name, async (signal) => {
-    shown = null;
-    canvas.hidden = picture.hidden = binary.hidden = true;
-    status.textContent = `reading ${blob.name} ...`;
-    const { model, content } = await loaded;
-    const photo = await readPhoto(blob);
-    if (photo) {
-      await compress(blob.name, photo, signal);
-    } else {
-      const bytes = new Uint8Array(await blob.arrayBuffer());
-      const file = await coded({ model, content, bytes });
-      if (signal.aborted) return;
-      shown = { file, name: blob.name, size: bytes.length };
-      await show(signal);
-    }
+  shown = { name: blob.name };
+  const own = shown;
+  canvas.hidden = binary.hidden = true;
+  return attempt(async (signal) => {
+    status.textContent = `reading ${own.name} ...`;
+    own.bytes = new Uint8Array(await blob.arrayBuffer());
+    if (String.fromCharCode(...own.bytes.subarray(0, 3)) !== "CGN") own.photo = await readPhoto(blob);
+    await update(signal);
   });
 }
 
-/** Returns the pixels of a photo on white, or null if the browser knows no such image. */
+/** Returns the pixels of a photo on white. */
 async function readPhoto(blob) {
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    return null;
-  }
-  assertFits(bitmap.width, bitmap.height);
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  const bitmap = await createImageBitmap(blob).catch(() => {
+    throw new Error("neither a CompressGAN .bin file nor a picture that this browser can read");
+  });
+  const { width, height } = bitmap;
+  assertFits(width, height);
+  const context = new OffscreenCanvas(width, height).getContext("2d");
   context.fillStyle = "white";
-  context.fillRect(0, 0, bitmap.width, bitmap.height);
+  context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
-  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+  bitmap.close();
+  const pixels = context.getImageData(0, 0, width, height);
+  if (pixels.data.at(-1) !== 255) throw new Error(`${width} x ${height} pixels are too many for this browser`);
+  return pixels;
 }
 
 function assertFits(width, height) {
   if (width * height > MAX_PIXELS) throw new Error(`${width} x ${height} pixels are too many for this page`);
 }
 
-async function compress(name, photo, signal) {
-  status.textContent = `${name}: compressing ...`;
-  const { model, content } = await loaded;
-  const file = await encode(await network("encoder"), model, photo, Number(level.value));
-  if (signal.aborted) return;
-  const bytes = await coded({ model, content, file });
-  if (signal.aborted) return;
-  offer(binary, new Blob([bytes]), name.replace(/\.[^.]*$/, "") + ".bin");
-  shown = { file, name, size: bytes.length, photo };
-  await show(signal);
+/** Shows what was dropped as the sliders say. */
+async function update(signal) {
+  const { model, content } = await loaded, own = shown, told = Number(level.value);
+  signal.throwIfAborted();
+  if (!own.photo) {
+    own.file ??= await coded({ model, content, bytes: own.bytes, maxPixels: MAX_PIXELS }, signal);
+    own.size = own.bytes.length;
+  } else if (own.file?.level !== told) {
+    binary.hidden = true;
+    status.textContent = `${own.name}: compressing ...`;
+    const file = await encode(await network("encoder", model), model, own.photo, told, signal);
+    const bytes = await coded({ model, content, file }, signal);
+    Object.assign(own, { file, size: bytes.length });
+    offer(binary, new Blob([bytes]), `${stem(own.name)}.bin`);
+  }
+  await show(own, model, signal);
 }
 
 /** Paints the file. */
-async function show(signal) {
-  const { file, name, size } = shown, { width, height } = file;
-  assertFits(width, height);
+async function show({ name, file, size }, model, signal) {
+  const { width, height } = file, told = Number(realism.value);
   const rate = ((8 * size) / (width * height)).toFixed(4);
-  const facts = `${name}: ${width} x ${height}, ${size.toLocaleString("en")} bytes, ${rate} bpp, level ${file.level}`;
+  let facts = `${name}: ${width} x ${height}, ${size.toLocaleString("en")} bytes, ${rate} bpp, level ${file.level}`;
+  if (model.realism) facts += `, realism ${told}`;
   status.textContent = `${facts}, painting ...`;
-  const { model } = await loaded, generator = await network("generator");
-  if (signal.aborted) return;
+  const generator = await network("generator", model);
+  signal.throwIfAborted();
   const started = performance.now();
   [canvas.width, canvas.height] = [width, height];
+  canvas.setAttribute("aria-label", `${name}, reconstructed`);
   canvas.hidden = false;
-  picture.hidden = true;
   const context = canvas.getContext("2d");
-  for await (const { pixels, left, top } of paint(generator, model, file, Number(realism.value))) {
-    if (signal.aborted) return;
+  for await (const { pixels, left, top } of paint(generator, model, file, told)) {
+    signal.throwIfAborted();
     context.putImageData(pixels, left, top);
   }
-  const told = model.realism ? `, realism ${realism.value}` : "";
-  status.textContent = `${facts}${told}, painted in ${((performance.now() - started) / 1000).toFixed(1)} s`;
+  status.textContent = `${facts}, painted in ${((performance.now() - started) / 1000).toFixed(1)} s`;
   const blob = await new Promise((done) => canvas.toBlob(done));
-  if (!signal.aborted) offer(picture, blob, name.replace(/\.[^.]*$/, "") + ".png");
+  signal.throwIfAborted();
+  if (!blob) throw new Error(`${width} x ${height} pixels are too many for this browser`);
+  offer(picture, blob, `${stem(name)}.png`);
 }
 
 function offer(link, blob, name) {
@@ -138,8 +146,16 @@ function offer(link, blob, name) {
   [link.href, link.download, link.hidden] = [URL.createObjectURL(blob), name, false];
 }
 
-drop.ondragover = (event) => event.preventDefault();
-drop.ondrop = (event) => {
+function stem(name) {
+  return name.replace(/\.[^.]*$/, "");
+}
+
+function showValues() {
+  for (const slider of [level, realism]) document.getElementById(`${slider.id}-value`).value = slider.value;
+}
+
+document.ondragover = (event) => event.preventDefault();
+document.ondrop = (event) => {
   event.preventDefault();
   if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
 };
@@ -147,6 +163,6 @@ input.onchange = () => {
   if (input.files.length) open(input.files[0]);
   input.value = ""; // so that the same file can be chosen again
 };
-level.onchange = () => shown?.photo && attempt(shown.name, (signal) => compress(shown.name, shown.photo, signal));
-realism.onchange = () => shown && attempt(shown.name, show);
+level.oninput = realism.oninput = showValues;
+level.onchange = realism.onchange = () => shown && attempt(update);
 loaded.catch((problem) => (error.textContent = problem.message));

@@ -10,11 +10,12 @@ import { RangeDecoder, RangeEncoder } from "./range_coder.js";
  * @param {Uint8Array} data its bytes
  * @param {object} model the content of model.json
  * @param {import("./context_model.js").Prior} prior
+ * @param {number} [maxPixels] of the photo
  * @returns {{height: number, width: number, level: number, shape: number[], symbols: Uint8Array}}
  *   with the photo's height and width, and symbols of shape (rows, columns, channels)
  * @throws {BitstreamError} the bytes are not a complete, unaltered file of this model
  */
-export function decode(data, model, prior) {
+export function decode(data, model, prior, maxPixels = Infinity) {
   const { height, width, level, channels, fingerprint, coder, payload } = parse(data);
   if (fingerprint !== model.fingerprint) {
     throw new BitstreamError(`made by another model (fingerprint ${fingerprint}; this page has ${model.fingerprint})`);
@@ -25,6 +26,7 @@ export function decode(data, model, prior) {
   if (level < 1 || level > model.levels) {
     throw new BitstreamError(`altered: level ${level}, but the model has ${model.levels}`);
   }
+  if (height * width > maxPixels) throw new BitstreamError(`${width} x ${height} pixels are too many for this page`);
   const shape = [Math.ceil(height / STRIDE), Math.ceil(width / STRIDE), channels];
   const symbols = modelOf(coder, shape, prior, level).code(new RangeDecoder(payload));
   return { height, width, level, shape, symbols };

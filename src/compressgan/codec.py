@@ -127,7 +127,7 @@ class Codec:
 
         if most is None:
             return self.to_bytes(self.symbols(photo, level, mask), height, width, level, coder=coder)
-        padded, matters = _padded(photo), _padded_importance(mask, photo)
+        matters, padded = _padded_importance(mask, photo), _padded(photo)
         latents = functools.cache(lambda level: self._encode(padded, level))
 
         def encode(level: int, rate_factor: float) -> bytes:
@@ -174,8 +174,8 @@ class Codec:
                 `compress`.
             ValueError: the model has no such level.
         """
-        level, padded = self._known(level), _padded(photo)
-        return self._refined(self._encode(padded, level), padded, _padded_importance(mask, photo), level)
+        level, matters, padded = self._known(level), _padded_importance(mask, photo), _padded(photo)
+        return self._refined(self._encode(padded, level), padded, matters, level)
 
     def quantize(self, latents: np.ndarray) -> np.ndarray:
         """Returns the symbol of each latent, int32: the index of the nearest center."""
@@ -260,17 +260,17 @@ class Codec:
         rate_factor: float = 1.0,
     ) -> np.ndarray:
         """Returns the symbols of the refined latents; where nothing matters, those that cost least."""
-        if matters is not None:
-            # Before refining, so that it makes up for them beside them. It starts from their centers, where it leaves
-            # them nearly always.
-            free = free_positions(matters)[..., np.newaxis]
+        free = None if matters is None else free_positions(matters)[..., np.newaxis]
+        some = free is not None and free.any()
+        if some:
+            # Chosen before refining, so that refining can compensate at the positions beside them.
             symbols = np.where(free, arithmetic_coder.FREE, self.quantize(latents))
             cheapest = arithmetic_coder.with_likeliest(symbols, len(self.centers), self.prior(level))
             latents = np.where(free, self.centers[cheapest], latents)
         if self._refiner:
             latents = self._refiner(latents, padded, level, rate_factor, matters)
         symbols = self.quantize(latents)
-        return symbols if matters is None else np.where(free, cheapest, symbols)
+        return np.where(free, cheapest, symbols) if some else symbols
 
     def _known(self, level: int | None) -> int:
         """Returns the level, or the default one for None.

@@ -53,14 +53,13 @@ class Refiner:
         generator looks further than `HALO`, so the loss near a window's border differs slightly from the whole photo's.
         """
         rate_weight = rate_factor * self._networks.rate_weight(level)
-        if importance is None:
-            importance = np.ones(photo.shape[:2], np.float32)
 
         def refined(positions: np.ndarray) -> np.ndarray:
             (top, left), (bottom, right) = positions[0, 0], positions[-1, -1] + 1
             pixels = slice(top * STRIDE, bottom * STRIDE), slice(left * STRIDE, right * STRIDE)
-            window = latents[top:bottom, left:right], to_float(photo[pixels]), importance[pixels]
-            return self._refine(*window, level, rate_weight)
+            seen = to_float(photo[pixels])
+            weights = np.ones(seen.shape[:2], np.float32) if importance is None else importance[pixels]
+            return self._refine(latents[top:bottom, left:right], seen, weights, level, rate_weight)
 
         positions = np.moveaxis(np.indices(latents.shape[:2]), 0, -1)
         return run_in_tiles(refined, positions, (1, 1), HALO, WINDOW)

@@ -119,13 +119,13 @@ class LiteRTNetworks:
                 self._runners = {name: runner for name, runner in self._runners.items() if name == signature}
             try:
                 if signature not in self._runners:
-                    self._runners[signature] = self._load(signature)
+                    self._runners[signature] = self._load(signature, {"level", *inputs})
                 return self._runners[signature](level=np.int32(level - 1), **inputs)
             except RuntimeError as error:  # the inputs fit, so it is memory
                 self._runners.pop(signature, None)  # in an undefined state
                 raise MemoryError(f"LiteRT: {error}") from None
 
-    def _load(self, signature: str) -> SignatureRunner:
+    def _load(self, signature: str, inputs: set[str]) -> SignatureRunner:
         from ai_edge_litert.interpreter import Interpreter
 
         smallest = {
@@ -139,6 +139,8 @@ class LiteRTNetworks:
         with without_lines(_LITERTS_LINES):
             interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
             runner = interpreter.get_signature_runner(signature)
+            if set(runner.get_input_details()) != inputs:
+                raise CompressGANError(f"{LITERT_FILE} is of another version; write it anew with src/export.py")
             runner(**{name: smallest[name] for name in runner.get_input_details()})  # announces what LiteRT uses
         return runner
 

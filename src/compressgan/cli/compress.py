@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import re
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.coding.bitstream import BitstreamError
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import make_folder, replacing
+from compressgan.images.masks import read_mask
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import check_size, write_picture
 from compressgan.targeting import ENOUGH
@@ -40,13 +43,11 @@ def compress(arguments: argparse.Namespace) -> int:
 
     known = read_summary(arguments.o)
     report = HtmlReport(arguments.o) if arguments.report else None
-    compressor = Compressor(load_codec(arguments), arguments, report, started)
+    compressor = start_compressor(arguments, report, started)
     todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in known]
     results: dict[str, Result] = {}
     try:
-        code = run_jobs(
-            todo, len(jobs), results, (compressor.read, 1), (compressor.encode_and_decode, 1), (compressor.write, 2)
-        )
+        code = run(compressor, todo, len(jobs), results)
     finally:
         # Also if the user interrupts the call, to keep the figures of finished photos.
         known |= {name: result.figures for name, result in results.items()}
@@ -67,16 +68,40 @@ def compress_only(arguments: argparse.Namespace) -> int:
         raise UsageError("--report and --realism are about reconstructions, which --bin-only does not make")
     started = time.perf_counter()
     jobs = start_jobs(arguments)
-    compressor = Compressor(load_codec(arguments), arguments, None, started)
+    compressor = start_compressor(arguments, None, started)
     todo = [job for job in jobs if compressor.missing(job)]
-    return run_jobs(todo, len(jobs), {}, (compressor.read, 1), (compressor.encode, 1), (compressor.write_binary, 2))
+    return run(compressor, todo, len(jobs), {})
+
+
+def start_compressor(arguments: argparse.Namespace, report: HtmlReport | None, started: float) -> Compressor:
+    """Loads the model, and says how long the command, which started at `started`, took until then."""
+    compressor = Compressor(load_codec(arguments), arguments, report)
+    if arguments.verbose:
+        print(f"start-up: {time.perf_counter() - started:.1f} s")
+    return compressor
+
+
+def run(compressor: Compressor, todo: list[Job], total: int, results: dict[str, Result]) -> int:
+    """Compresses the photos here or, with --ray, on Ray; as `run_jobs`."""
+    if compressor.arguments.ray:
+        from compressgan.cli.cluster import run_on_ray
+
+        return run_on_ray(compressor.arguments, todo, total, results)
+    return run_jobs(todo, total, results, *compressor.stages)
 
 
 def start_jobs(arguments: argparse.Namespace) -> list[Job]:
     """Returns a job for each photo of `arguments.path`, once the output folder can be written to."""
     if arguments.mask and not arguments.mask.exists():
         raise CompressGANError(f"{arguments.mask}: no such file or folder")
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_original)
+    if arguments.ray and arguments.report:
+        raise UsageError("--report makes one page of all photos, which --ray cannot")
+    masks = arguments.mask.resolve() if arguments.mask else None
+    jobs = [
+        job
+        for job in find_jobs(arguments.path, arguments.o, "images", is_original)
+        if masks is None or masks not in (job.file.resolve(), *job.file.resolve().parents)
+    ]
     make_folder(arguments.o)
     return jobs
 
@@ -90,26 +115,46 @@ def is_original(path: Path) -> bool:
     return is_photo(path)
 
 
-def read_mask(where: Path, job: Job) -> np.ndarray | None:
-    """Reads a photo's mask: the file, or the one with the photo's name, but for the suffix, in the folder.
+def find_mask(where: Path, job: Job) -> np.ndarray | None:
+    """Reads a photo's mask: the file `where`, or the one in that folder with the photo's name, whatever its suffix.
 
     Raises:
-        CompressGANError: it cannot be read, or there are several.
+        CompressGANError: it cannot be used, or there are several.
     """
     if where.is_dir():
-        stem = (where / job.name).with_suffix("")
-        found = [path for path in sorted(stem.parent.glob("*")) if path.stem == stem.name and is_photo(path)]
+        named = where / job.name
+        found = [named] if named.is_file() else _pictures(named.parent).get(named.stem, [])
         if len(found) > 1:
             raise CompressGANError(f"{job.file}: several masks: {', '.join(map(str, found))}")
         if not found:
-            logger.warning(f"{job.file}: no mask {stem}.*, so all of it matters")
+            logger.warning(f"{job.file}: no mask {named.with_suffix('')}.*, so all of it matters")
             return None
         where = found[0]
-    mask = read_photo(where)
-    (height, width), (rows, columns) = job.photo.shape[:2], mask.shape[:2]
+    mask = read_mask(where)
+    (height, width), (rows, columns) = job.photo.shape[:2], mask.shape
     if not 0.98 < height * columns / (width * rows) < 1.02:
         logger.warning(f"{where}: {columns} x {rows} pixels are stretched to {width} x {height}")
     return mask
+
+
+@functools.cache
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    """Returns the pictures in a folder by their names without suffix."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_photo(path):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+_noted: set[str] = set()
+
+
+def note_once(file: Path, text: str) -> None:
+    """Logs what is lost of a photo, unless the same has been logged for another one."""
+    if text not in _noted:
+        _noted.add(text)
+        logger.warning(f"{file}: {text} (reported only once)")
 
 
 class Compressor:
@@ -119,41 +164,49 @@ class Compressor:
         codec: the model.
         arguments: the command's options.
         report: the page to which each photo is added, or None.
-        started: when the command started, by `time.perf_counter`.
+
+    Attributes:
+        arguments: the command's options.
+        note: is called with a photo's path and what is lost of it.
     """
 
-    def __init__(self, codec: Codec, arguments: argparse.Namespace, report: HtmlReport | None, started: float) -> None:
-        if arguments.verbose:
-            print(f"start-up: {time.perf_counter() - started:.1f} s")
+    def __init__(self, codec: Codec, arguments: argparse.Namespace, report: HtmlReport | None = None) -> None:
         self._codec = codec
         self._report = report
-        self._arguments = arguments
+        self.arguments = arguments
+        self.note = note_once
         self._suffixes = (".bin",)
         if not arguments.bin_only:
             self._suffixes += (f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
         realism = codec.default_realism if arguments.realism is None else arguments.realism
         self._realism = realism if codec.realism else math.nan
-        self._noted: set[str] = set()
         self._ssimulacra2 = arguments.report and find_spec("ssimulacra2") is not None
         if arguments.report and not self._ssimulacra2:
             logger.warning("the report leaves out SSIMULACRA2; to include it: pip install 'compressgan[evaluate]'")
 
+    @property
+    def stages(self) -> list[tuple[Callable, int]]:
+        """What is done with each photo, in order, each with its number of threads. The last returns a `Result`."""
+        if self.arguments.bin_only:
+            return [(self.read, 1), (self.encode, 1), (self.write_binary, 2)]
+        return [(self.read, 1), (self.encode_and_decode, 1), (self.write, 2)]
+
+    def __call__(self, job: Job) -> Result:
+        """Does all of it in this thread."""
+        for stage, _ in self.stages:
+            job = stage(job)
+        return job
+
     def missing(self, job: Job) -> list[Path]:
         """Returns the outputs to write."""
-        return job.missing(self._suffixes, self._arguments.no_overwrite)
+        return job.missing(self._suffixes, self.arguments.no_overwrite)
 
     def read(self, job: Job) -> Job:
         """Reads the photo."""
-
-        def note(text: str) -> None:
-            if text not in self._noted:
-                self._noted.add(text)
-                logger.warning(f"{job.file}: {text} (reported only once)")
-
         with job.timed("read"):
-            job.photo = read_photo(job.file, note)
-            if self._arguments.mask:
-                job.mask = read_mask(self._arguments.mask, job)
+            job.photo = read_photo(job.file, lambda text: self.note(job.file, text))
+            if self.arguments.mask:
+                job.mask = find_mask(self.arguments.mask, job)
         for suffix in self._suffixes[1:]:  # fails before the work rather than after it
             check_size(job.output(suffix), *job.photo.shape[:2])
         return job
@@ -179,12 +232,12 @@ class Compressor:
             if tuple(decoded_size) != size:
                 raise BitstreamError("made from a photo of another size")
             with job.timed("reconstruct"):
-                job.reconstruction = self._codec.reconstruct(symbols, *size, job.level, self._arguments.realism)
+                job.reconstruction = self._codec.reconstruct(symbols, *size, job.level, self.arguments.realism)
         return job
 
     def _encode(self, job: Job) -> bytes:
-        level, bpp, size = self._arguments.q, self._arguments.bpp, self._arguments.size
-        coder = self._arguments.coder
+        level, bpp, size = self.arguments.q, self.arguments.bpp, self.arguments.size
+        coder = self.arguments.coder
         if bpp is None and size is None:
             with job.timed("encode"):
                 symbols = self._codec.symbols(job.photo, level, job.mask)
@@ -206,7 +259,7 @@ class Compressor:
         height, width = job.photo.shape[:2]
         rate = 8 * len(job.data) / (height * width)
         text = f"{job.name}: {width} x {height}, {len(job.data):,} bytes, {rate:.4f} bpp"
-        return Result(f"{text}{job.timings() if self._arguments.verbose else ''}")
+        return Result(f"{text}{job.timings() if self.arguments.verbose else ''}")
 
     def write(self, job: Job) -> Result:
         """Measures the reconstruction and writes the outputs."""
@@ -217,7 +270,7 @@ class Compressor:
                 self._save(job, figures)
             if self._report:
                 self._report.add(figures, job.photo, job.reconstruction)
-        return Result(f"{figures}{job.timings() if self._arguments.verbose else ''}", figures)
+        return Result(f"{figures}{job.timings() if self.arguments.verbose else ''}", figures)
 
     def _measure(self, job: Job) -> Figures:
         from compressgan.evaluation.metrics import compare

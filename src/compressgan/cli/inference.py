@@ -41,6 +41,6 @@ def main(project: Project) -> int:
         return compress(arguments)
     if arguments.report or arguments.bin_only:
         raise UsageError("--report and --bin-only are about compressing, so they need -path")
-    if (arguments.q, arguments.bpp, arguments.size, arguments.mask) != (None, None, None, None):
-        raise UsageError("-q, --bpp, --size and --mask say how to compress, so they need -path")
+    if any(given is not None for given in (arguments.q, arguments.bpp, arguments.size, arguments.mask, arguments.ray)):
+        raise UsageError("-q, --bpp, --size, --mask and --ray say how to compress, so they need -path")
     return decompress(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ class Job:
     name: str  # path under the input folder
     stem: Path  # path of its outputs, without suffix
     photo: np.ndarray | None = None  # (H, W, 3) uint8
-    mask: np.ndarray | None = None  # which parts of the photo matter, (h, w, 3) uint8 of any size
+    mask: np.ndarray | None = None  # which parts of the photo matter, (h, w) uint8 of any size
     data: bytes = b""  # of the .bin file
     level: int = 0  # of the .bin file
     reconstruction: np.ndarray | None = None  # (H, W, 3) uint8
@@ -120,20 +120,36 @@ def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: t
         results: receives the result of each successful job by its name, as soon as it is known.
         stages: functions, each with its number of threads; the last function returns a `Result`.
     """
-    if len(todo) < total:
-        print(f"{total - len(todo)} of {total} files are already done")
     (first, threads), *others = stages
 
     def start(job: Job) -> Job:
         return first(replace(job, seconds={}))  # a copy, which is freed once it is done
 
+    outcomes = ((job, future.result) for job, future in overlapped(todo, (start, threads), *others))
+    return collect(todo, total, results, outcomes)
+
+
+def collect(
+    todo: list[Job],
+    total: int,
+    results: dict[str, Result],
+    outcomes: Iterable[tuple[Job, Callable[[], Result]]],
+) -> int:
+    """Prints the result or the error of each job once it has ended, and returns the exit code.
+
+    Args:
+        todo, total, results: as for `run_jobs`.
+        outcomes: the jobs as they end, each with a function that returns its result or raises its error.
+    """
+    if len(todo) < total:
+        print(f"{total - len(todo)} of {total} files are already done")
     with (
         deferred_interrupts(),
         tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress,
     ):
-        for job, future in overlapped(todo, (start, threads), *others):
+        for job, result in outcomes:
             try:
-                results[job.name] = future.result()
+                results[job.name] = result()
                 progress.write(results[job.name].text, file=sys.stdout)
                 sys.stdout.flush()
             except CompressGANError as error:

@@ -77,7 +77,7 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compression_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -q, --bpp, --size, --mask, --bin-only, --report and --coder."""
+    """Adds -q, --bpp, --size, --mask, --ray, --bin-only, --report and --coder."""
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument(
         "-q",
@@ -103,6 +103,13 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a picture that is white where quality matters and black where it does not, or a folder of such pictures "
         "with the photos' names",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        nargs="?",
+        const="local",
+        help="compress on all CPUs of this machine or, with an address, of a Ray cluster that shares the folders",
     )
     parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
     parser.add_argument(

@@ -74,8 +74,7 @@ def _prepare_process() -> None:
     # These two must be set before NumPy and TensorFlow are imported. The user's own values are kept.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the entropy coder's matrices are too small for two threads
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are ours, with the file's name
+    quiet_libraries()
     logger.addHandler(_LineHandler())
     logger.propagate = False
     # Both signals raise KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
@@ -84,8 +83,13 @@ def _prepare_process() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job keeps ignoring it
         signal.signal(signal.SIGINT, _interrupt)
     sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
-    # Pillow's warnings do not concern the user as long as the photo can be read.
-    warnings.filterwarnings("ignore", module="PIL")
+
+
+def quiet_libraries() -> None:
+    """Keeps libraries from writing what does not concern the user."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are ours, with the file's name
+    warnings.filterwarnings("ignore", module="PIL")  # of no interest as long as the photo can be read
 
 
 def _open_standard_streams() -> None:

@@ -2,38 +2,70 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
 from compressgan.errors import CompressGANError
 from compressgan.geometry import STRIDE
+from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.images.reading import ImageLike, as_photo
 
 _BLACK = 8  # grey values below count as black, because JPEG leaves traces beside edges
+
+
+def read_mask(mask: ImageLike) -> np.ndarray:
+    """Returns a mask as (h, w) uint8 grey.
+
+    Args:
+        mask: an image as `images.reading.as_photo` accepts it, or a bool array (h, w): white, or true, where quality
+            matters, and black where it does not.
+
+    Raises:
+        CompressGANError: the mask cannot be read, is black everywhere, or is transparent somewhere, which might mean
+            either.
+    """
+    name = f"{mask}: " if isinstance(mask, str | Path) else ""
+    if isinstance(mask, np.ndarray) and mask.dtype == bool:
+        mask = np.uint8(255) * mask
+    grey = np.asarray(Image.fromarray(as_photo(mask)).convert("L"))
+    if _is_transparent(mask):
+        raise CompressGANError(f"{name}a mask cannot be transparent")
+    if grey.max() < _BLACK:
+        raise CompressGANError(f"{name}the mask is black everywhere, so nothing would matter")
+    return grey
+
+
+def _is_transparent(mask: ImageLike) -> bool:
+    """Returns whether a readable image is transparent anywhere."""
+    if isinstance(mask, str | Path):
+        with pixel_limit_lifted, Image.open(mask) as image:
+            return _is_transparent(image)
+    image = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
+    return image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
 
 
 def importance(mask: ImageLike, height: int, width: int) -> np.ndarray:
     """Returns how much each pixel of a photo matters, (height, width) float32 from 0 to 1.
 
     Args:
-        mask: a picture of any size, as `images.reading.as_photo` accepts it, which is stretched to the photo's size:
-            white where quality matters, black where it does not.
+        mask: as for `read_mask`. It may have any size, and is stretched to the photo's.
         height, width: the photo's.
 
     Raises:
-        CompressGANError: the picture cannot be read, or is black everywhere.
+        CompressGANError: as for `read_mask`.
     """
-    grey = Image.fromarray(as_photo(mask)).convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    grey = Image.fromarray(read_mask(mask)).resize((width, height), Image.Resampling.BILINEAR)
     values = np.asarray(grey)
-    if values.max() < _BLACK:
-        raise CompressGANError("the mask is black everywhere, so nothing would matter")
     return np.where(values < _BLACK, np.float32(0), values / np.float32(255))
 
 
 def free_positions(importance: np.ndarray) -> np.ndarray:
-    """Returns which latent positions no pixel that matters depends on strongly, (h, w) bool.
+    """Returns the latent positions that hardly affect any pixel that matters, (h, w) bool.
 
-    The pixels of such a position and of its eight neighbours are black. A generator sees further, but only faintly.
+    The pixels of such a position and of its eight neighbours are black. A position affects pixels further away, but
+    only faintly.
 
     Args:
         importance: (16 h, 16 w), as `importance` returns it.

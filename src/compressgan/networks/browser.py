@@ -37,17 +37,17 @@ def export_for_browser(checkpoint: Path, folder: Path) -> None:
     if config.norm == "instance" or config.padding != "zeros" or 2 * halo >= TILE:
         raise CompressGANError(f"{checkpoint}: the networks of this model cannot run in tiles of a fixed size")
     make_folder(folder)
-    priors = [model.prior.integers(level) for level in range(config.levels)]
-    write_prior(folder, config, model.fingerprint(), model.quantizer.centers.numpy(), priors)
     for name, signature in (("encoder", _encode(model)), ("generator", _generate(model))):
         path = folder / f"{name}.tflite"
         network = converted({name: signature}, path)
         with replacing(path) as temporary:
             temporary.write_bytes(network)
+    priors = [model.prior.integers(level) for level in range(config.levels)]
+    write_prior(folder, config, model.fingerprint(), model.quantizer.centers.numpy(), priors)
 
 
 def write_prior(folder: Path, config: Config, fingerprint: bytes, centers: np.ndarray, priors: list[Prior]) -> None:
-    """Writes `model.json`, and `prior.bin`: the integers of all levels' priors.
+    """Writes `prior.bin`, the integers of all levels' priors, and at last `model.json`, which says whose the parts are.
 
     Raises:
         CompressGANError: a file cannot be written.

@@ -19,7 +19,7 @@ _inside: ContextVar[tf.Tensor | None] = ContextVar("inside", default=None)
 
 @contextmanager
 def only_inside(inside: tf.Tensor) -> Iterator[None]:
-    """Convolutions made in this context see zeros where `inside` is 0, as if their inputs ended there.
+    """Convolutions called in this context see zeros where `inside` is 0, as if their inputs ended there.
 
     Args:
         inside: (1, h, w, 1), of known shape. The inputs may be larger by whole factors.

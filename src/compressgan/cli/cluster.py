@@ -1,0 +1,170 @@
+"""Compressing photos on all CPUs of this machine, or of a Ray cluster whose machines share the folders."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compressgan.cli.compress import Compressor, note_once
+from compressgan.cli.jobs import Job, Result, collect
+from compressgan.cli.options import load_codec, require_extra
+from compressgan.cli.process import quiet_libraries
+from compressgan.errors import CompressGANError, interrupted, logger
+from compressgan.runtime import available_cpus
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+HERE = "local"  # instead of an address
+_TRIES = 5  # of a photo whose worker dies, as when its machine leaves or runs out of memory
+
+
+@dataclass
+class _Outcome:
+    """What a worker makes of a photo."""
+
+    result: Result | None = None
+    error: str = ""
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def run_on_ray(arguments: argparse.Namespace, todo: list[Job], total: int, results: dict[str, Result]) -> int:
+    """Does what `run_jobs` does, on Ray: one photo for each CPU at a time. A photo whose worker dies is tried again.
+
+    Machines may join and leave meanwhile. Arguments and exit code are as for `run_jobs`.
+
+    Raises:
+        CompressGANError: Ray is missing, or there is no such cluster.
+    """
+    with _ray(arguments.ray):
+        return collect(todo, total, results, _outcomes(arguments, todo))
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[None]:
+    """Connects to a cluster, or starts one of this machine."""
+    require_extra("ray", "ray")
+    _assert_reachable(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    # In a clone, the package is not installed.
+    folder = Path(__file__).resolve().parents[2]
+    variables = {"OPENBLAS_NUM_THREADS": "1"} | ({"PYTHONPATH": str(folder)} if folder.name == "src" else {})
+    options = {"num_cpus": available_cpus(), "include_dashboard": False} if address == HERE else {}
+    try:
+        ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": variables}, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CompressGANError(f"--ray {address}: {reason}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _assert_reachable(address: str) -> None:
+    """Checks that something listens at HOST:PORT, because Ray tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in address:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise CompressGANError(f"--ray {address}: cannot be reached ({error})") from None
+
+
+def _outcomes(arguments: argparse.Namespace, todo: list[Job]) -> Iterator[tuple[Job, Callable[[], Result]]]:
+    """Yields the jobs as they end, each with a function that returns its result or raises its error."""
+    import ray
+
+    work = ray.remote(num_cpus=1, max_retries=_TRIES - 1)(_work)
+    settings = ray.put((arguments, os.getcwd()))
+    waiting: dict[ObjectRef, Job] = {}
+    jobs = iter(todo)
+    while True:
+        # Enough for machines that join, and few enough for any memory.
+        most = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while len(waiting) < most and (job := next(jobs, None)):
+            waiting[work.remote(settings, job)] = job
+        if not waiting:
+            return
+        for ended in ray.wait(list(waiting), timeout=0.1)[0]:
+            job = waiting.pop(ended)
+            yield job, functools.partial(_result, job, ended)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+
+
+def _result(job: Job, ended: ObjectRef) -> Result:
+    """Returns what a worker has made of a job, and logs what it has logged."""
+    import ray
+
+    try:
+        outcome: _Outcome = ray.get(ended)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError):
+        raise CompressGANError(f"{job.file}: its worker has died {_TRIES} times") from None
+    for text in outcome.notes:
+        note_once(job.file, text)
+    for text in outcome.warnings:
+        logger.warning(text)
+    if outcome.result is None:
+        raise CompressGANError(outcome.error)
+    return outcome.result
+
+
+def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
+    """Compresses a photo in a worker."""
+    outcome = _Outcome()
+    compressor = _compressor(settings)
+    compressor.note = lambda file, text: outcome.notes.append(text)
+    with _collecting(outcome.warnings):
+        try:
+            outcome.result = compressor(job)
+        except CompressGANError as error:
+            outcome.error = str(error)
+    return outcome
+
+
+_compressors: dict[str, Compressor] = {}  # of this process: loading a model takes longer than compressing with it
+
+
+def _compressor(settings: tuple[argparse.Namespace, str]) -> Compressor:
+    arguments, folder = settings
+    key = repr(settings)
+    if key not in _compressors:
+        from compressgan.images.reading import register_heic
+
+        quiet_libraries()
+        register_heic()
+        with contextlib.suppress(OSError):  # which the machine may not share; then only absolute paths will do
+            os.chdir(folder)
+        arguments = argparse.Namespace(**{**vars(arguments), "threads": 1, "verbose": False})
+        _compressors[key] = Compressor(load_codec(arguments), arguments)
+    return _compressors[key]
+
+
+@contextmanager
+def _collecting(lines: list[str]) -> Iterator[None]:
+    """Collects what is logged."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler: Any = Handler()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,147 @@
+"""Compressing on Ray: the same as on one machine, whatever happens to workers and machines."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compressgan import Codec
+from conftest import ROOT, assert_one_error_line, make_photo, run_cli
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+
+
+def make_photos(folder: Path, count: int, side: int = 100) -> Path:
+    folder.mkdir()
+    for i in range(count):
+        Image.fromarray(make_photo(side, side + i, i)).save(folder / f"{i:03}.png")
+    return folder
+
+
+def table(folder: Path) -> dict[str, dict]:
+    return {row["file"]: row for row in csv.DictReader((folder / "summary.csv").open())}
+
+
+def test_the_same_as_without_ray(checkpoint: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 5)
+    (photos / "sub").mkdir()
+    Image.fromarray(make_photo(60, 70)).save(photos / "sub" / "a.jpg")
+    (photos / "bad.png").write_bytes((photos / "000.png").read_bytes()[:300])
+    for name in ("first.gif", "second.gif"):
+        frames = [Image.fromarray(make_photo(40, 40, i)) for i in range(2)]
+        frames[0].save(photos / name, save_all=True, append_images=frames[1:])
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.eye(100, dtype=np.uint8) * 255).save(masks / "003.png")
+    call = ("inference.py", "-r", checkpoint, "-q", 3, "--mask", masks)
+    found, expected = (
+        run_cli(*call, "-path", photos, "-o", tmp_path / name, *ray) for name, ray in (("ray", ["--ray"]), ("one", []))
+    )
+    assert found.returncode == expected.returncode == 1
+    assert sorted(found.stdout.splitlines()) == sorted(expected.stdout.splitlines())
+    once = "only the first frame of an animated or multi-page image is used (reported only once)"
+    assert found.stderr.count(once) == expected.stderr.count(once) == 1
+    lines = [[line for line in result.stderr.splitlines() if once not in line] for result in (found, expected)]
+    assert sorted(lines[0]) == sorted(lines[1])
+    names = [
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        for folder in (tmp_path / "ray", tmp_path / "one")
+    ]
+    assert names[0] == names[1]
+    for name in names[0]:
+        if (tmp_path / "one" / name).is_file() and not name.startswith("summary."):
+            assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert table(tmp_path / "ray") == table(tmp_path / "one")
+
+    (tmp_path / "ray" / "002.bin").unlink()
+    result = run_cli(*call, "-path", photos, "-o", tmp_path / "ray", "--bin-only", "--no-overwrite", "--ray")
+    assert result.returncode == 1
+    assert "7 of 9 files are already done" in result.stdout
+    assert (tmp_path / "ray" / "002.bin").read_bytes() == (tmp_path / "one" / "002.bin").read_bytes()
+
+
+@pytest.fixture
+def cluster() -> Iterator[ray.cluster_utils.Cluster]:
+    """A cluster of two machines with a CPU each, simulated on this one."""
+    from ray.cluster_utils import Cluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT / "src")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+
+
+def workers() -> list[int]:
+    """Returns the processes that compress photos."""
+    listed = subprocess.run(["pgrep", "-f", "^ray::_work"], capture_output=True, text=True).stdout
+    return [int(line) for line in listed.split()]
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_workers_that_die_and_machines_that_come_and_go(
+    cluster: ray.cluster_utils.Cluster, checkpoint: Path, tmp_path: Path
+) -> None:
+    photos = make_photos(tmp_path / "photos", 60, 400)
+    out = tmp_path / "out"
+    arguments = ["-r", checkpoint, "-path", photos, "-o", out, "--bin-only", "--effort", "8", "--ray", cluster.address]
+    call = [sys.executable, ROOT / "src" / "inference.py", *arguments]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    made = lambda: len(list(out.glob("[!.]*.bin")))  # noqa: E731
+    wait_for(lambda: made() >= 5)
+    wait_for(workers)
+    os.kill(workers()[0], signal.SIGKILL)
+    seen = made()
+    wait_for(lambda: made() >= seen + 5)
+    node = cluster.add_node(num_cpus=1)
+    cluster.remove_node(next(other for other in cluster.worker_nodes if other is not node))
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    names = [line.split(":")[0] for line in printed.splitlines() if line.endswith(" bpp")]  # Ray prints, too
+    assert sorted(names) == sorted(path.name for path in photos.iterdir())
+    codec = Codec.load(checkpoint, effort=8, threads=1)
+    for path in photos.iterdir():
+        assert (out / f"{path.stem}.bin").read_bytes() == codec.compress(path)
+    assert made() == 60
+
+
+def test_ctrl_c_leaves_whole_files(checkpoint: Path, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 40, 400)
+    out = tmp_path / "out"
+    call = [sys.executable, ROOT / "src" / "inference.py", "-r", checkpoint, "-path", photos, "-o", out, "--ray"]
+    process = subprocess.Popen([*call, "--effort", "8"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(list(out.glob("[!.]*.bin"))) >= 5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines() == ["error: interrupted"]
+    codec = Codec.load(checkpoint, effort=8, threads=1)
+    for path in out.glob("[!.]*.bin"):
+        assert path.read_bytes() == codec.compress(photos / f"{path.stem}.png")
+    assert len(table(out)) >= 5
+
+
+def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    call = ("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "out")
+    assert_one_error_line(run_cli(*call, "--report", "--ray"), "--report makes one page", code=2)
+    assert_one_error_line(run_cli(*call, "--ray", "127.0.0.1:1"), "--ray 127.0.0.1:1: cannot be reached")
+    assert not list((tmp_path / "out").glob("*.bin"))
