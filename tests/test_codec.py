@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,6 +142,17 @@ def test_a_damaged_pillow_image_is_one_error(codec: Codec, tmp_path: Path) -> No
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:1500])
     with pytest.raises(CompressGANError, match="image: damaged image"):
         codec.compress(Image.open(tmp_path / "cut.jpg"))
+
+
+def test_a_codec_can_be_sent_to_other_processes(checkpoint: Path, tiny: Config) -> None:
+    codec = Codec.load(checkpoint, effort=2, threads=1)
+    sent = pickle.dumps(codec)
+    assert len(sent) < 1000
+    photo = make_photo(70, 90)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(codec.compress, (photo,)) == codec.compress(photo)
+    with pytest.raises(TypeError, match=r"only a codec from Codec\.load"):
+        pickle.dumps(Codec(TensorFlowNetworks(CompressGAN(tiny))))
 
 
 def test_tensorflow_out_of_memory_is_a_memory_error(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:

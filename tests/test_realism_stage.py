@@ -35,16 +35,17 @@ def equal(before: list[np.ndarray], variables: list[keras.Variable]) -> list[boo
     return [np.array_equal(a, b.numpy()) for a, b in zip(before, variables, strict=True)]
 
 
-def test_only_the_generator_learns(config: Config) -> None:
-    """Encoder, centers, prior and rate weights stay as they are, so every file stays what it is."""
+def test_only_the_generator_and_the_prior_learn(config: Config) -> None:
+    """Encoder, centers and rate weights stay as they are, so the latents and their levels do."""
     train_step = make_step(config)
     model = train_step.model
     for step in range(2):
         train_step(BATCH, step)
-    frozen = [*model.encoder.weights, *model.quantizer.weights, *model.prior.weights, model.rate_coeffs]
+    frozen = [*model.encoder.weights, *model.quantizer.weights, model.rate_coeffs]
     raw = values(frozen)
     train_step(BATCH, 2)
     before, painting = values(frozen), values(model.generator.trainable_variables)
+    predicting = values(model.prior.trainable_variables)
     judging = values(train_step.discriminator.trainable_variables)
     # The stage starts from the averaged weights, which differed from the raw ones.
     assert not all(equal(raw, frozen))
@@ -57,6 +58,7 @@ def test_only_the_generator_learns(config: Config) -> None:
     levels_not_seen = 0  # each level's vectors are rows of one variable
     assert sum(unchanged) == levels_not_seen
     assert not any(equal(judging, train_step.discriminator.trainable_variables))
+    assert not any(equal(predicting, model.prior.trainable_variables))
 
 
 def test_the_discriminator_has_a_head_start(config: Config) -> None:

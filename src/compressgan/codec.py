@@ -52,6 +52,13 @@ class Codec:
         self.realism = self._config.realism
         self.default_realism = self._config.default_realism
         self.fingerprint = networks.fingerprint
+        self._loaded_with: tuple | None = None
+
+    def __reduce__(self) -> tuple:
+        """Pickles what `load` was called with, for sending a codec to other processes. They load the model again."""
+        if self._loaded_with is None:
+            raise TypeError("only a codec from Codec.load can be pickled")
+        return Codec.load, self._loaded_with
 
     @classmethod
     def load(
@@ -72,7 +79,9 @@ class Codec:
             CompressGANError: the checkpoint is missing or damaged, or needs TensorFlow, which is missing.
         """
         folder = shipped_checkpoint() if checkpoint is None else Path(checkpoint)
-        return cls(load_networks(folder, threads), memory, effort)
+        codec = cls(load_networks(folder, threads), memory, effort)
+        codec._loaded_with = (folder.resolve(), memory, effort, threads)
+        return codec
 
     def bound(self, height: int, width: int) -> float:
         """Returns an upper bound on the bits per pixel of a photo's `.bin` file.

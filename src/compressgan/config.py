@@ -133,7 +133,7 @@ class Config(BaseModel):
     """Number of optimizer steps."""
     adversarial_from: Step = 100_000
     """Step at which the adversarial, feature matching and pattern terms start. With `realism`, it is where the second
-    stage starts: only the generator is trained from there on, half of each batch at realism 1, half at 0."""
+    stage starts: only generator and prior are trained from there on, half of each batch at realism 1, half at 0."""
     discriminator_head_start: Step = 150
     """With `realism`, steps of the second stage in which the discriminators are trained alone."""
     crop_size: Annotated[int, Field(ge=STRIDE, multiple_of=STRIDE)] = 256

@@ -192,10 +192,9 @@ class TrainStep:
                 generator = model.generator.trainable_variables
                 trained = [("generator", "generator", self.realism_optimizer, generator)]
             else:
-                trained = [
-                    ("generator", "generator", self.optimizer, self._variables),
-                    ("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables),
-                ]
+                trained = [("generator", "generator", self.optimizer, self._variables)]
+            # In the second stage, too: the averaged prior of the first stage was never fitted to the averaged encoder.
+            trained.append(("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables))
             if discriminator_corner is not None:
                 variables = self.discriminator.trainable_variables
                 trained.append(("discriminator", "discriminator", self.discriminator_optimizer, variables))

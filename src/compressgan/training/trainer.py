@@ -42,7 +42,7 @@ class Trainer:
     """Trains a CompressGAN in a checkpoint folder, and resumes from the training state there if there is one.
 
     The first stage has no adversarial term, because training a GAN from scratch is unstable. From `adversarial_from`
-    on, the discriminator is trained, too. With `realism`, encoder, centers and prior are frozen from there on.
+    on, the discriminator is trained, too. With `realism`, encoder and centers are frozen from there on.
 
     Args:
         config: the settings.
