@@ -30,7 +30,7 @@ _TRIES = 5  # of a photo whose worker dies, as when its machine leaves or runs o
 
 @dataclass
 class _Outcome:
-    """What a worker makes of a photo."""
+    """What a worker returns for a photo."""
 
     result: Result | None = None
     error: str = ""
@@ -52,7 +52,7 @@ def run_on_ray(arguments: argparse.Namespace, todo: list[Job], total: int, resul
 
 @contextmanager
 def _ray(address: str) -> Iterator[None]:
-    """Connects to a cluster, or starts one of this machine."""
+    """Connects to a cluster, or starts one on this machine."""
     require_extra("ray", "ray")
     _assert_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

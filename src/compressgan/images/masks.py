@@ -23,7 +23,7 @@ def read_mask(mask: ImageLike) -> np.ndarray:
             matters, and black where it does not.
 
     Raises:
-        CompressGANError: the mask cannot be read, is black everywhere, or is transparent somewhere, which might mean
+        CompressGANError: the mask cannot be read, is black everywhere, or is transparent somewhere, which could mean
             either.
     """
     name = f"{mask}: " if isinstance(mask, str | Path) else ""

@@ -47,7 +47,7 @@ def export_for_browser(checkpoint: Path, folder: Path) -> None:
 
 
 def write_prior(folder: Path, config: Config, fingerprint: bytes, centers: np.ndarray, priors: list[Prior]) -> None:
-    """Writes `prior.bin`, the integers of all levels' priors, and at last `model.json`, which says whose the parts are.
+    """Writes `prior.bin`, the integers of all levels' priors, and finally `model.json`, which names the model.
 
     Raises:
         CompressGANError: a file cannot be written.
