@@ -19,12 +19,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from compressgan import Codec
+from compressgan.cli.browser_model import write_prior
 from compressgan.coding import arithmetic_coder
 from compressgan.coding.bitstream import Bitstream
 from compressgan.coding.context_model import Prior
 from compressgan.config import Config
 from compressgan.images.reading import read_photo
-from compressgan.networks.browser import write_prior
 from conftest import ROOT, make_photo, run_cli
 from test_arithmetic_coder import random_prior
 

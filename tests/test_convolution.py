@@ -35,7 +35,7 @@ def test_results_and_gradients_are_keras_own(kernel: int, stride: int, filters: 
         for mine, other in zip(results(True, photos), results(False, photos), strict=True):
             assert mine.dtype == other.dtype
             scale = float(tf.reduce_max(tf.abs(other)))
-            tolerance = (1e-5 if dtype == "float32" else 5e-2) * scale
+            tolerance = (1e-5 if dtype == "float32" else 7e-2) * scale
             tf.debugging.assert_near(tf.cast(mine, tf.float32), tf.cast(other, tf.float32), atol=tolerance, rtol=0)
 
 

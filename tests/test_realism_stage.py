@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from compressgan.config import Config
 from compressgan.training import losses
-from compressgan.training.schedules import learning_rate
+from compressgan.training.schedules import average_decay, learning_rate
 from compressgan.training.train_step import TrainStep
 
 BATCH = tf.random.stateless_uniform((8, 64, 64, 3), (0, 1), -1, 1), tf.constant([3, 1, 4, 1, 5, 2, 6, 0])
@@ -70,6 +70,13 @@ def test_the_discriminator_has_a_head_start(config: Config) -> None:
         train_step(BATCH, step)
         assert all(equal(before, painting)) == waits
         assert not any(equal(seen, judging))
+
+
+def test_the_averaged_weights_forget_what_a_stage_begins_with(config: Config) -> None:
+    config = config.replace(adversarial_from=5000, ema_decay=0.999)
+    decays = [average_decay(config, step) for step in (0, 100, 4999, 5000, 5100, 10**6)]
+    assert decays == pytest.approx([0.1, 101 / 110, 0.9982, 0.1, 101 / 110, 0.999], abs=1e-4)
+    assert average_decay(config.replace(realism=False), 5000) == pytest.approx(0.9982, abs=1e-4)
 
 
 def test_learning_rates_rise_and_fall_in_each_stage(config: Config) -> None:

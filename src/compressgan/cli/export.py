@@ -21,7 +21,7 @@ def main(_: Project) -> int:
     require_extra("train", "tensorflow")
     import_tensorflow()
     if arguments.browser:
-        from compressgan.networks.browser import export_for_browser
+        from compressgan.cli.browser_model import export_for_browser
 
         export_for_browser(arguments.r, arguments.browser)
         print(f"{arguments.browser}: written")

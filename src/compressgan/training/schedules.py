@@ -43,6 +43,8 @@ def temperature(config: Config, step: int) -> float:
 def average_decay(config: Config, step: int) -> float:
     """Returns the decay of the averaged weights.
 
-    At first they must decay faster than `ema_decay`, or the random start would stay in them for long.
+    At the start of a stage they must decay faster than `ema_decay`, or the weights that it begins with would stay in
+    them for long.
     """
-    return min(config.ema_decay, (1 + step) / (10 + step))
+    done = step - config.adversarial_from if in_realism_stage(config, step) else step
+    return min(config.ema_decay, (1 + done) / (10 + done))
