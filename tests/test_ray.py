@@ -137,7 +137,7 @@ def test_ctrl_c_leaves_whole_files(checkpoint: Path, tmp_path: Path) -> None:
     codec = Codec.load(checkpoint, effort=8, threads=1)
     for path in out.glob("[!.]*.bin"):
         assert path.read_bytes() == codec.compress(photos / f"{path.stem}.png")
-    assert len(table(out)) >= 5
+    assert len(table(out)) >= 3  # two may have had their .bin file, but not yet their pictures
 
 
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

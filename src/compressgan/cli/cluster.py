@@ -98,7 +98,7 @@ def _outcomes(arguments: argparse.Namespace, todo: list[Job]) -> Iterator[tuple[
             waiting[work.remote(settings, job)] = job
         if not waiting:
             return
-        for ended in ray.wait(list(waiting), timeout=0.1)[0]:
+        for ended in ray.wait(list(waiting), num_returns=len(waiting), timeout=0.1)[0]:
             job = waiting.pop(ended)
             yield job, functools.partial(_result, job, ended)
         if interrupted.is_set():
