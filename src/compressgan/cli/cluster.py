@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from compressgan.cli.compress import Compressor, note_once
 from compressgan.cli.jobs import Job, Result, collect
-from compressgan.cli.options import load_codec, require_extra
+from compressgan.cli.options import THIS_MACHINE, load_codec, require_extra
 from compressgan.cli.process import quiet_libraries
 from compressgan.errors import CompressGANError, interrupted, logger
 from compressgan.runtime import available_cpus
@@ -24,7 +24,6 @@ from compressgan.runtime import available_cpus
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-HERE = "local"  # instead of an address
 _TRIES = 5  # of a photo whose worker dies, as when its machine leaves or runs out of memory
 
 
@@ -61,7 +60,7 @@ def _ray(address: str) -> Iterator[None]:
     # In a clone, the package is not installed.
     folder = Path(__file__).resolve().parents[2]
     variables = {"OPENBLAS_NUM_THREADS": "1"} | ({"PYTHONPATH": str(folder)} if folder.name == "src" else {})
-    options = {"num_cpus": available_cpus(), "include_dashboard": False} if address == HERE else {}
+    options = {"num_cpus": available_cpus(), "include_dashboard": False} if address == THIS_MACHINE else {}
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": variables}, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -100,7 +100,7 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
     jobs = [
         job
         for job in find_jobs(arguments.path, arguments.o, "images", is_original)
-        if masks is None or masks not in (job.file.resolve(), *job.file.resolve().parents)
+        if masks is None or not job.file.resolve().is_relative_to(masks)
     ]
     make_folder(arguments.o)
     return jobs

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from compressgan.codec import Codec
 
 _LEAST, _MOST = sys.float_info.min, sys.float_info.max
+THIS_MACHINE = "local"  # instead of the address of a Ray cluster
 PICTURE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
@@ -108,7 +109,7 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         "--ray",
         metavar="ADDRESS",
         nargs="?",
-        const="local",
+        const=THIS_MACHINE,
         help="compress on all CPUs of this machine or, with an address, of a Ray cluster that shares the folders",
     )
     parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
