@@ -18,7 +18,10 @@ from PIL import Image
 from compressgan import Codec
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+MISSING = "not installed: pip install '.[ray,s3]' 'moto[server]'"
+ray = pytest.importorskip("ray", reason=f"Ray is {MISSING}")
+s3fs = pytest.importorskip("s3fs", reason=f"s3fs is {MISSING}")
+ThreadedMotoServer = pytest.importorskip("moto.server", reason=f"moto is {MISSING}").ThreadedMotoServer
 
 
 def make_photos(folder: Path, count: int, side: int = 100) -> Path:
@@ -138,6 +141,52 @@ def test_ctrl_c_leaves_whole_files(checkpoint: Path, tmp_path: Path) -> None:
     for path in out.glob("[!.]*.bin"):
         assert path.read_bytes() == codec.compress(photos / f"{path.stem}.png")
     assert len(table(out)) >= 3  # two may have had their .bin file, but not yet their pictures
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
+    """A local server of S3, found by the processes that this one starts."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "nobody")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    system = s3fs.S3FileSystem(skip_instance_cache=True)
+    system.mkdir("bucket")
+    yield system
+    server.stop()
+
+
+def test_photos_on_s3(checkpoint: Path, s3: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 4)
+    (photos / "sub").mkdir()
+    Image.fromarray(make_photo(60, 70)).save(photos / "sub" / "a b+[1] ä.jpg")
+    (photos / "bad.png").write_bytes(b"nothing")
+    s3.put(str(photos), "bucket/photos", recursive=True)
+    call = ("inference.py", "-r", checkpoint)
+    url = "s3://bucket/photos"
+    found = run_cli(*call, "-path", url, "-o", "s3://bucket/out", "--ray")
+    expected = run_cli(*call, "-path", photos, "-o", tmp_path / "one")
+    assert found.returncode == expected.returncode == 1
+    assert sorted(found.stdout.splitlines()) == sorted(expected.stdout.splitlines())
+    assert sorted(found.stderr.splitlines()) == sorted(expected.stderr.replace(str(photos), url).splitlines())
+    there = lambda: sorted(name.removeprefix("bucket/out/") for name in s3.find("bucket/out"))  # noqa: E731
+    assert there() == sorted(str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file())
+    for name in there():
+        if not name.startswith("summary."):
+            assert s3.cat_file(f"bucket/out/{name}") == (tmp_path / "one" / name).read_bytes()
+    s3.get("bucket/out/summary.csv", str(tmp_path / "summary.csv"))
+    assert table(tmp_path) == table(tmp_path / "one")
+
+    s3.rm("bucket/out/002_reconstructed.png")
+    again = run_cli(*call, "-path", url, "-o", "s3://bucket/out", "--ray", "--no-overwrite")
+    assert "4 of 6 files are already done" in again.stdout
+    s3.invalidate_cache()
+    assert s3.exists("bucket/out/002_reconstructed.png")
+    result = run_cli(*call, "-path", "s3://nowhere/photos", "-o", "s3://bucket/out", "--ray")
+    assert_one_error_line(result, "s3://nowhere/photos: ")
 
 
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

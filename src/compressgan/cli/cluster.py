@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compressgan.cli.compress import Compressor, note_once
-from compressgan.cli.jobs import Job, Result, collect
+from compressgan.cli.jobs import Job, Keep, Result, collect
 from compressgan.cli.options import THIS_MACHINE, load_codec, require_extra
 from compressgan.cli.process import quiet_libraries
+from compressgan.cli.remote import localized
 from compressgan.errors import CompressGANError, interrupted, logger
 from compressgan.runtime import available_cpus
 
@@ -37,7 +38,7 @@ class _Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def run_on_ray(arguments: argparse.Namespace, todo: list[Job], total: int, results: dict[str, Result]) -> int:
+def run_on_ray(arguments: argparse.Namespace, todo: list[Job], total: int, keep: Keep) -> int:
     """Does what `run_jobs` does, on Ray: one photo for each CPU at a time. A photo whose worker dies is tried again.
 
     Machines may join and leave meanwhile. Arguments and exit code are as for `run_jobs`.
@@ -46,7 +47,7 @@ def run_on_ray(arguments: argparse.Namespace, todo: list[Job], total: int, resul
         CompressGANError: Ray is missing, or there is no such cluster.
     """
     with _ray(arguments.ray):
-        return collect(todo, total, results, _outcomes(arguments, todo))
+        return collect(todo, total, keep, _outcomes(arguments, todo))
 
 
 @contextmanager
@@ -127,10 +128,15 @@ def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
     compressor = _compressor(settings)
     compressor.note = lambda file, text: outcome.notes.append(text)
     with _collecting(outcome.warnings):
+        urls: dict[str, str] = {}
         try:
-            outcome.result = compressor(job)
+            with localized(job, compressor.arguments) as (own, urls):
+                outcome.result = compressor(own)
         except CompressGANError as error:
             outcome.error = str(error)
+    for path, url in urls.items():  # as the user knows them
+        outcome.error = outcome.error.replace(path, url)
+        outcome.warnings = [line.replace(path, url) for line in outcome.warnings]
     return outcome
 
 

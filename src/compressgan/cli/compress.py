@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import re
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compressgan.cli.jobs import Job, Result, find_jobs, naming, run_jobs
+from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, naming, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
+from compressgan.cli.remote import find_photos, staged
 from compressgan.coding.bitstream import BitstreamError
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import make_folder, replacing
@@ -32,32 +32,40 @@ if TYPE_CHECKING:
 
 def compress(arguments: argparse.Namespace) -> int:
     """Compresses the photos of `arguments.path`, prints and writes the figures, and returns the exit code."""
-    if arguments.bin_only:
-        return compress_only(arguments)
+    with staged(arguments) as own:
+        return compress_only(own) if own.bin_only else compress_and_measure(own)
+
+
+def compress_and_measure(arguments: argparse.Namespace) -> int:
+    """Makes all outputs, prints and writes the figures, and returns the exit code."""
     started = time.perf_counter()
     jobs = start_jobs(arguments)
     # These take a second to import, which a wrong path need not cost.
     from compressgan.evaluation.html_report import REPORT, HtmlReport
     from compressgan.evaluation.metrics import mean_line
-    from compressgan.evaluation.report import read_summary, write_summary
+    from compressgan.evaluation.summary import Summary
 
-    known = read_summary(arguments.o)
+    summary = Summary(arguments.o)
     report = HtmlReport(arguments.o) if arguments.report else None
     compressor = start_compressor(arguments, report, started)
-    todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in known]
-    results: dict[str, Result] = {}
+    todo = [job for job in jobs if arguments.report or compressor.missing(job) or job.name not in summary]
+    made: list[str] = []
+
+    def keep(job: Job, result: Result) -> None:
+        summary.add(result.figures)
+        made.append(job.name)
+
     try:
-        code = run(compressor, todo, len(jobs), results)
+        code = run(compressor, todo, len(jobs), keep)
     finally:
         # Also if the user interrupts the call, to keep the figures of finished photos.
-        known |= {name: result.figures for name, result in results.items()}
-        if results:
-            write_summary(arguments.o, list(known.values()))
-    rows = [known[job.name] for job in jobs if job.name in results or (arguments.no_overwrite and job.name in known)]
-    if rows:
-        print(mean_line(rows))
-    if report and results:
-        report.write(arguments.o / REPORT, results)
+        if made:
+            summary.write()
+    shown = [job.name for job in jobs if job.name in summary] if arguments.no_overwrite else made
+    if shown:
+        print(mean_line(summary.of(shown)))
+    if report and made:
+        report.write(arguments.o / REPORT, made)
         print(f"report: {arguments.o / REPORT}")
     return code
 
@@ -70,7 +78,7 @@ def compress_only(arguments: argparse.Namespace) -> int:
     jobs = start_jobs(arguments)
     compressor = start_compressor(arguments, None, started)
     todo = [job for job in jobs if compressor.missing(job)]
-    return run(compressor, todo, len(jobs), {})
+    return run(compressor, todo, len(jobs))
 
 
 def start_compressor(arguments: argparse.Namespace, report: HtmlReport | None, started: float) -> Compressor:
@@ -81,13 +89,13 @@ def start_compressor(arguments: argparse.Namespace, report: HtmlReport | None, s
     return compressor
 
 
-def run(compressor: Compressor, todo: list[Job], total: int, results: dict[str, Result]) -> int:
+def run(compressor: Compressor, todo: list[Job], total: int, keep: Keep = keep_nothing) -> int:
     """Compresses the photos here or, with --ray, on Ray; as `run_jobs`."""
     if compressor.arguments.ray:
         from compressgan.cli.cluster import run_on_ray
 
-        return run_on_ray(compressor.arguments, todo, total, results)
-    return run_jobs(todo, total, results, *compressor.stages)
+        return run_on_ray(compressor.arguments, todo, total, keep)
+    return run_jobs(todo, total, keep, *compressor.stages)
 
 
 def start_jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -96,23 +104,19 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
         raise CompressGANError(f"{arguments.mask}: no such file or folder")
     if arguments.ray and arguments.report:
         raise UsageError("--report makes one page of all photos, which --ray cannot")
-    masks = arguments.mask.resolve() if arguments.mask else None
-    jobs = [
-        job
-        for job in find_jobs(arguments.path, arguments.o, "images", is_original)
-        if masks is None or not job.file.resolve().is_relative_to(masks)
-    ]
+    jobs = find_photos(arguments, output_suffixes(arguments))
+    if arguments.mask and not arguments.input_url:
+        masks = arguments.mask.resolve()
+        jobs = [job for job in jobs if not job.file.resolve().is_relative_to(masks)]
     make_folder(arguments.o)
     return jobs
 
 
-def is_original(path: Path) -> bool:
-    """Returns whether a file is a photo, and not a picture that an earlier call wrote beside its `.bin` file."""
-    made = re.fullmatch(r"(.+)_(?:reconstructed|comparison)\.(?:png|webp|jpg)", path.name)
-    if made and path.with_name(f"{made[1]}.bin").exists():
-        logger.warning(f"{path}: left out, because an earlier call made it from {made[1]}.bin")
-        return False
-    return is_photo(path)
+def output_suffixes(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Returns how the names of a photo's outputs end."""
+    if arguments.bin_only:
+        return (".bin",)
+    return (".bin", f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
 
 
 def find_mask(where: Path, job: Job) -> np.ndarray | None:
@@ -175,9 +179,7 @@ class Compressor:
         self._report = report
         self.arguments = arguments
         self.note = note_once
-        self._suffixes = (".bin",)
-        if not arguments.bin_only:
-            self._suffixes += (f"_reconstructed.{PICTURE_SUFFIXES[arguments.format]}", "_comparison.png")
+        self._suffixes = output_suffixes(arguments)
         realism = codec.default_realism if arguments.realism is None else arguments.realism
         self._realism = realism if codec.realism else math.nan
         self._ssimulacra2 = arguments.report and find_spec("ssimulacra2") is not None
@@ -289,7 +291,7 @@ class Compressor:
         )
 
     def _save(self, job: Job, figures: Figures) -> None:
-        from compressgan.evaluation.report import write_comparison
+        from compressgan.evaluation.comparison import write_comparison
 
         binary, picture, comparison = map(job.output, self._suffixes)
         wanted = self.missing(job)

@@ -41,13 +41,17 @@ def _main() -> int:
 
     model = (shipped_checkpoint(), DEFAULT_EFFORT)
     command = add_command("compress", "Compress photos to .bin files.", compress)
-    command.add_argument("path", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, or folders of photos")
+    command.add_argument(
+        "path", metavar="PHOTO|DIR", type=options.location, nargs="+", help="photos, or folders of photos"
+    )
     options.add_model_options(command, *model)
     options.add_output_options(command)
     options.add_compression_options(command)
 
     command = add_command("decompress", "Reconstruct photos from .bin files.", decompress)
-    command.add_argument("c", metavar="BIN|DIR", type=Path, nargs="+", help=".bin files, or folders of .bin files")
+    command.add_argument(
+        "c", metavar="BIN|DIR", type=options.location, nargs="+", help=".bin files, or folders of .bin files"
+    )
     options.add_model_options(command, *model)
     options.add_output_options(command)
 

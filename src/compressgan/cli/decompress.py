@@ -6,14 +6,16 @@ import argparse
 import time
 from pathlib import Path
 
-from compressgan.cli.jobs import Job, Result, find_jobs, naming, run_jobs
+from compressgan.cli.jobs import Job, Result, find_jobs, keep_nothing, naming, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
+from compressgan.cli.remote import no_urls
 from compressgan.images.files import make_folder
 from compressgan.images.writing import check_size, write_picture
 
 
 def decompress(arguments: argparse.Namespace) -> int:
     """Reconstructs the photos of `arguments.c`, and returns the exit code."""
+    no_urls(*arguments.c, arguments.o)
     started = time.perf_counter()
     jobs = find_jobs(arguments.c, arguments.o, ".bin files", is_bin)
     make_folder(arguments.o)
@@ -39,7 +41,7 @@ def decompress(arguments: argparse.Namespace) -> int:
         return Result(f"{target}: {width} x {height}{job.timings() if arguments.verbose else ''}")
 
     todo = [job for job in jobs if job.missing((suffix,), arguments.no_overwrite)]
-    return run_jobs(todo, len(jobs), {}, (reconstruct, 1), (write, 2))
+    return run_jobs(todo, len(jobs), keep_nothing, (reconstruct, 1), (write, 2))
 
 
 def is_bin(path: Path) -> bool:

@@ -10,16 +10,21 @@ python src/inference.py -path photos -o output --no-overwrite    # only missing 
 python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin file alone
 python src/inference.py -c output -o restored --realism 0    # nearest to the photo; 1: most like a photograph
 python src/inference.py -c output -o restored --format webp  # every .bin file in a folder, as WebP
+python src/inference.py -path s3://bucket/photos -o s3://bucket/out --ray    # elsewhere; on all CPUs
 python src/inference.py -r checkpoints/mine ...              # with a model other than the shipped one
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from compressgan.cli.compress import compress
 from compressgan.cli.decompress import decompress
-from compressgan.cli.options import add_compression_options, add_model_options, add_output_options, make_parser
+from compressgan.cli.options import (
+    add_compression_options,
+    add_model_options,
+    add_output_options,
+    location,
+    make_parser,
+)
 from compressgan.cli.project import Project
 from compressgan.errors import UsageError
 
@@ -28,10 +33,15 @@ def main(project: Project) -> int:
     parser = make_parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "-path", "--path", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, or folders of photos, to compress"
+        "-path",
+        "--path",
+        metavar="PHOTO|DIR",
+        type=location,
+        nargs="+",
+        help="photos, or folders of photos, to compress",
     )
     what.add_argument(
-        "-c", metavar="BIN|DIR", type=Path, nargs="+", help=".bin files, or folders of .bin files, to reconstruct"
+        "-c", metavar="BIN|DIR", type=location, nargs="+", help=".bin files, or folders of .bin files, to reconstruct"
     )
     add_model_options(parser, project.default_checkpoint, project.effort)
     add_output_options(parser)

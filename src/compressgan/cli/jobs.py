@@ -67,6 +67,13 @@ class Result:
     figures: Figures | None = None
 
 
+Keep = Callable[[Job, Result], None]  # is given each successful job's result, as soon as it is known
+
+
+def keep_nothing(job: Job, result: Result) -> None:
+    """Keeps no results."""
+
+
 def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Job]:
     """Returns a job for each of the input files, and for each wanted file in the input folders, except under `output`.
 
@@ -111,13 +118,13 @@ def naming(file: Path) -> Iterator[None]:
         raise CompressGANError(f"{file}: not enough memory; --memory sets how much the networks may use") from None
 
 
-def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: tuple[Callable, int]) -> int:
+def run_jobs(todo: list[Job], total: int, keep: Keep, *stages: tuple[Callable, int]) -> int:
     """Sends jobs through the stages, prints the result or the error of each, and returns the exit code.
 
     Args:
         todo: the jobs.
         total: the number of files, including those that are already done.
-        results: receives the result of each successful job by its name, as soon as it is known.
+        keep: is given each successful job's result, as soon as it is known.
         stages: functions, each with its number of threads; the last function returns a `Result`.
     """
     (first, threads), *others = stages
@@ -126,36 +133,38 @@ def run_jobs(todo: list[Job], total: int, results: dict[str, Result], *stages: t
         return first(replace(job, seconds={}))  # a copy, which is freed once it is done
 
     outcomes = ((job, future.result) for job, future in overlapped(todo, (start, threads), *others))
-    return collect(todo, total, results, outcomes)
+    return collect(todo, total, keep, outcomes)
 
 
 def collect(
     todo: list[Job],
     total: int,
-    results: dict[str, Result],
+    keep: Keep,
     outcomes: Iterable[tuple[Job, Callable[[], Result]]],
 ) -> int:
     """Prints the result or the error of each job once it has ended, and returns the exit code.
 
     Args:
-        todo, total, results: as for `run_jobs`.
+        todo, total, keep: as for `run_jobs`.
         outcomes: the jobs as they end, each with a function that returns its result or raises its error.
     """
     if len(todo) < total:
         print(f"{total - len(todo)} of {total} files are already done")
+    failed = 0
     with (
         deferred_interrupts(),
         tqdm(total=len(todo), unit="file", disable=len(todo) <= 1 or not sys.stderr.isatty()) as progress,
     ):
         for job, result in outcomes:
             try:
-                results[job.name] = result()
-                progress.write(results[job.name].text, file=sys.stdout)
+                own = result()
+                keep(job, own)
+                progress.write(own.text, file=sys.stdout)
                 sys.stdout.flush()
             except CompressGANError as error:
                 logger.error(error)
+                failed += 1
             progress.update()
-    failed = len(todo) - len(results)
     if failed and len(todo) > 1:
         logger.error(f"{failed} of {len(todo)} files failed")
     return 1 if failed else 0

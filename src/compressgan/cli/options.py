@@ -48,7 +48,13 @@ def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort:
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose."""
     parser.add_argument(
-        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
+        "-o",
+        "--output",
+        dest="o",
+        metavar="DIR",
+        type=location,
+        required=True,
+        help="output folder; created if missing",
     )
     parser.add_argument(
         "--realism",
@@ -62,6 +68,11 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     add_memory_options(parser)
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
     parser.add_argument("--verbose", action="store_true", help="print how long each part took")
+
+
+def location(text: str) -> Path | str:
+    """Converts an option to a path, or leaves it as it is if it is a URL."""
+    return text if "://" in text else Path(text)
 
 
 def add_memory_options(parser: argparse.ArgumentParser) -> None:

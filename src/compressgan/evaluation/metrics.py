@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -94,10 +94,10 @@ def compare(
     )
 
 
-def mean(rows: list, name: str) -> float:
+def mean(rows: Iterable, name: str) -> float:
     """Returns the mean of one figure over the photos for which it is known and finite, or NaN without such photos."""
-    values = [value for row in rows if math.isfinite(value := getattr(row, name))]
-    return float(np.mean(values)) if values else math.nan
+    values = np.fromiter((value for row in rows if math.isfinite(value := getattr(row, name))), np.float64)
+    return float(np.mean(values)) if len(values) else math.nan
 
 
 def known(value: float | str) -> float | str | None:
@@ -105,7 +105,7 @@ def known(value: float | str) -> float | str | None:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def mean_line(rows: list[Figures]) -> str:
+def mean_line(rows: Collection[Figures]) -> str:
     """Returns the mean figures of several photos as one readable line."""
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):

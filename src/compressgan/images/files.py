@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,8 @@ def write_json(path: Path, document: Any) -> None:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows with the same keys as CSV: floats with 6 digits, None as an empty cell.
+def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows with the same keys, at least one, as CSV: floats with 6 digits, None as an empty cell.
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front.
 
@@ -145,9 +145,11 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         CompressGANError: as for `replacing`.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
+        writer = None
         for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row))
+                writer.writeheader()
             writer.writerow({name: _cell(value) for name, value in row.items()})
 
 

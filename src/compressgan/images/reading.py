@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 import numpy as np
@@ -282,4 +282,9 @@ def is_image(path: Path) -> bool:
 
 def is_photo(path: Path) -> bool:
     """Returns whether a file is an image or, by its name, is meant to be one."""
-    return path.suffix.lower() in _SUFFIXES or is_image(path)
+    return is_named_as_photo(path) or is_image(path)
+
+
+def is_named_as_photo(path: PurePath) -> bool:
+    """Returns whether a file is meant to be an image, by its name alone."""
+    return path.suffix.lower() in _SUFFIXES
