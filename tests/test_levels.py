@@ -12,8 +12,9 @@ import tensorflow as tf
 from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.networks.encoder import build_encoder
-from compressgan.networks.generator import build_generator
+from compressgan.networks.generator import build_generator, of_realism
 from compressgan.networks.inference import TensorFlowNetworks
+from compressgan.networks.layers import Realism, at_realism_0
 from compressgan.networks.model import CompressGAN
 from conftest import encode, generate, make_photo
 
@@ -22,13 +23,17 @@ def modulations(network: keras.Model) -> list[keras.Variable]:
     return [variable for variable in network.weights if "modulation" in variable.path]
 
 
+def of_realism_in(generator: keras.Model) -> list[keras.Variable]:
+    return [variable for variable in generator.weights if of_realism(variable)]
+
+
 @pytest.fixture
 def model(tiny: Config) -> CompressGAN:
     """A model whose levels and realisms differ, at random."""
     keras.utils.set_random_seed(0)
     model = CompressGAN(tiny.replace(zero_init_blocks=False))
     rng = np.random.default_rng(0)
-    for variable in [*modulations(model.encoder), *modulations(model.generator)]:
+    for variable in [*modulations(model.encoder), *modulations(model.generator), *of_realism_in(model.generator)]:
         variable.assign(rng.normal(0, 0.2, variable.shape))
     for variable in (model.prior.hidden_bias, model.prior.output_bias):
         variable.assign(rng.normal(0, 0.5, variable.shape))
@@ -46,10 +51,35 @@ def test_at_the_start_all_levels_and_realisms_are_one_function(tiny: Config) -> 
         np.testing.assert_array_equal(generate(generator, latents, level, realism), first)
 
 
-def test_one_rate_without_realism_has_no_modulation(one_rate: Config) -> None:
+def test_one_rate_without_realism_is_the_plain_network(one_rate: Config) -> None:
     model = CompressGAN(one_rate)
-    assert modulations(model.encoder) == modulations(model.generator) == []
-    assert len(modulations(build_generator(one_rate.replace(realism=True)))) == 2 * 5
+    assert modulations(model.encoder) == modulations(model.generator) == of_realism_in(model.generator) == []
+    # Stem, two layers of a block, two doublings, head, two layers of the finish: two kernels and a bias each.
+    assert len(of_realism_in(build_generator(one_rate.replace(realism=True)))) == 3 * 8
+
+
+def test_realism_0_is_the_generator_without_realism(model: CompressGAN) -> None:
+    latents = tf.random.uniform((2, 3, 4, model.config.latent_channels), -1, 1, seed=1)
+    plain = build_generator(model.config.replace(realism=False))
+    plain.set_weights([v.numpy() for v in model.generator.weights if not of_realism(v)])
+    expected = generate(plain, latents, 3)
+    np.testing.assert_allclose(generate(model.generator, latents, 3, 0.0), expected, atol=1e-6)
+    with at_realism_0():
+        np.testing.assert_array_equal(generate(model.generator, latents, 3, 0.7), expected)
+    assert np.abs(generate(model.generator, latents, 3, 0.7) - expected).mean() > 0.05
+
+
+def test_realism_adds_a_convolution_of_low_rank(tiny: Config) -> None:
+    layer, rng = Realism(6, tiny.replace(realism_rank=3)), np.random.default_rng(0)
+    x, y, realism = (rng.normal(0, 1, shape).astype(np.float32) for shape in ((2, 5, 4, 8), (2, 5, 4, 6), (2,)))
+    np.testing.assert_array_equal(layer([y, x, realism]), y)
+    inner, outer, bias = layer.trainable_variables
+    assert (inner.shape, outer.shape) == ((3, 3, 8, 3), (1, 1, 3, 6))
+    for variable in (outer, bias):
+        variable.assign(rng.normal(0, 1, variable.shape))
+    kernel = np.einsum("hwcr,ro->hwco", inner, outer[0, 0])
+    expected = y + realism[:, None, None, None] * (tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+    np.testing.assert_allclose(layer([y, x, realism]), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_reach_every_vector_of_the_level_and_no_other(tiny: Config) -> None:
@@ -62,13 +92,10 @@ def test_gradients_reach_every_vector_of_the_level_and_no_other(tiny: Config) ->
         y = model.generator([model.quantizer(latents), level, tf.constant([0.0, 1.0])])
         loss = tf.reduce_sum(tf.square(y - photos))
     variables = [*modulations(model.encoder), *modulations(model.generator)]
-    assert len(variables) == 2 * 3 + 4 * 5
+    assert len(variables) == 2 * 3 + 2 * 5
     for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
         gradient = tf.convert_to_tensor(gradient).numpy()
-        if gradient.ndim == 2:  # one vector a level
-            assert np.flatnonzero(np.abs(gradient).max(axis=1)).tolist() == [2, 5], variable.path
-        else:
-            assert np.abs(gradient).max() > 0, variable.path
+        assert np.flatnonzero(np.abs(gradient).max(axis=1)).tolist() == [2, 5], variable.path
 
 
 def test_a_mixed_batch_equals_its_photos_one_by_one(model: CompressGAN) -> None:

@@ -95,8 +95,6 @@ def test_the_second_stage_cannot_be_undone(tmp_path: Path, tiny: Config, paths: 
     for name, value in (("adversarial_from", 3), ("adversarial_from", 10), ("rate_coeff", 2.0)):
         with pytest.raises(CompressGANError, match=f"in the second stage of training, {name} cannot change"):
             make_trainer(config.replace(steps=20, **{name: value}), tmp_path)
-    with pytest.raises(CompressGANError, match="an even number of photos"):
-        make_trainer(config.replace(batch_size=3), tmp_path / "odd")
 
 
 def test_weights_without_a_rate_start_anew(tmp_path: Path, one_rate: Config) -> None:

@@ -99,7 +99,7 @@ def test_tensorboard_shows_what_was_trained(tmp_path: Path, tiny: Config, paths:
     assert terms[2]["adversarial"] == 0 < terms[3]["adversarial"]
     for level in range(8):
         rates, targets, coeffs, psnrs = ({} for _ in range(4))
-        for step in (2, 4, 6):  # each value is the mean since the last one, over photos at realism 0
+        for step in (2, 4, 6):  # each value is the mean since the last one, over the level's photos
             both = terms[step - 2 : step]
             count, rate, error = (
                 sum(own[f"levels/{name}"][level] for own in both) for name in ("photos", "rate", "distortion")

@@ -42,6 +42,8 @@ class Config(BaseModel):
     """Level used if the user does not choose one; at most `levels`."""
     realism: bool = True
     """Whether the generator can be told how much realism to paint, which it learns in a second stage of training."""
+    realism_rank: Positive = 32
+    """With `realism`, rank of what it adds to each kernel of the generator; none to those of transposed layers."""
     default_realism: Annotated[float, Field(ge=0, le=1)] = 1.0
     """With `realism`, the one used if the user does not choose one."""
 
@@ -114,7 +116,7 @@ class Config(BaseModel):
     highest_rate_target: Weight = 0.130
     """Target rate of the highest level; those between are spaced evenly in their logarithm."""
     realism_distortion_coeff: Weight = 6.0
-    """With `realism`, weight of the MSE in place of `distortion_coeff` for photos painted at realism 1."""
+    """With `realism`, weight of the MSE in the second stage."""
     perceptual_coeff: Weight = 0.25
     """Weight of the VGG19 feature distance; 0: VGG19 is not loaded."""
     perceptual_kind: Literal["normalized", "block2_pool"] = "normalized"
@@ -133,7 +135,7 @@ class Config(BaseModel):
     """Number of optimizer steps."""
     adversarial_from: Step = 100_000
     """Step at which the adversarial, feature matching and pattern terms start. With `realism`, it is where the second
-    stage starts: only generator and prior are trained from there on, half of each batch at realism 1, half at 0."""
+    stage starts: from there on, only the prior and what realism adds to the generator are trained."""
     discriminator_head_start: Step = 150
     """With `realism`, steps of the second stage in which the discriminators are trained alone."""
     crop_size: Annotated[int, Field(ge=STRIDE, multiple_of=STRIDE)] = 256
@@ -145,7 +147,7 @@ class Config(BaseModel):
     learning_rate: Weight = 1e-3
     """Learning rate of the encoder, the centers and the generator."""
     realism_learning_rate: Weight = 5e-4
-    """With `realism`, the generator's in the second stage, where all learning rates rise and fall once more."""
+    """Learning rate of what realism adds, in the second stage, where all learning rates rise and fall once more."""
     prior_learning_rate: Weight = 2e-3
     """Learning rate of the entropy coder's prior."""
     discriminator_learning_rate: Weight = 8e-4
@@ -255,6 +257,7 @@ class Config(BaseModel):
 ARCHITECTURE = (
     "levels",
     "realism",
+    "realism_rank",
     "latent_channels",
     "centers",
     "latent_bound",

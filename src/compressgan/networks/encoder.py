@@ -20,7 +20,7 @@ def build_encoder(config: Config) -> keras.Model:
     """
 
     def modulated(x: tf.Tensor, name: str, dtype: str | None = None) -> tf.Tensor:
-        return Modulation(config.levels, realism=False, dtype=dtype, name=f"{name}_modulation")([x, level])
+        return Modulation(config.levels, dtype=dtype, name=f"{name}_modulation")([x, level])
 
     photo, level = keras.Input((None, None, 3), name="photo"), keras.Input((), dtype="int32", name="level")
     x = SpaceToDepth(config.stem_block, name="fold")(photo)

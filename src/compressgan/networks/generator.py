@@ -8,7 +8,16 @@ from keras import layers
 
 from compressgan.config import Config
 from compressgan.networks.convolution import Conv2D
-from compressgan.networks.layers import DepthToSpace, Modulation, conv, doubling, residual_block, trunk
+from compressgan.networks.layers import (
+    REALISM,
+    DepthToSpace,
+    Modulation,
+    conv,
+    doubling,
+    residual_block,
+    trunk,
+    with_realism,
+)
 
 
 def build_generator(config: Config) -> keras.Model:
@@ -19,24 +28,31 @@ def build_generator(config: Config) -> keras.Model:
     """
 
     def modulated(x: tf.Tensor, name: str) -> tf.Tensor:
-        return Modulation(config.levels, config.realism, name=f"{name}_modulation")([x, level, realism])
+        return Modulation(config.levels, name=f"{name}_modulation")([x, level])
 
     latents = keras.Input((None, None, config.latent_channels), name="latents")
     level, realism = keras.Input((), dtype="int32", name="level"), keras.Input((), name="realism")
+    told = realism if config.realism else None
     trunk_width, *up_widths = config.generator_widths
-    x = conv(modulated(latents, "latents"), trunk_width, config, "stem")
+    x = conv(modulated(latents, "latents"), trunk_width, config, "stem", realism=told)
     x = modulated(x, "stem")
-    x = modulated(trunk(x, config.generator_blocks, config), "trunk")
+    x = modulated(trunk(x, config.generator_blocks, config, told), "trunk")
     for i, width in enumerate(up_widths, start=1):
-        x = modulated(doubling(x, width, config, f"up{i}"), f"up{i}")
+        x = modulated(doubling(x, width, config, f"up{i}", told), f"up{i}")
     width, reflect = 3 * config.stem_block**2, config.padding == "reflection"
-    x = Conv2D(width, config.stem_kernel, 1, "same", reflect=reflect, dtype="float32", name="head")(x)
+    y = Conv2D(width, config.stem_kernel, 1, "same", reflect=reflect, dtype="float32", name="head")(x)
+    x = with_realism(y, x, told, config, "head", kernel=config.stem_kernel, dtype="float32")
     block = config.stem_block
     if config.finish_width:
         # The head generates each block without seeing its neighbours. This residual block sees across the borders.
         x = DepthToSpace(2, dtype="float32", name="unfold_half")(x)
-        x = residual_block(x, config, "finish", width=config.finish_width, dtype="float32")
+        x = residual_block(x, config, "finish", width=config.finish_width, dtype="float32", realism=told)
         block //= 2
     x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)
     return keras.Model([latents, level, realism], x, name="generator")
+
+
+def of_realism(variable: keras.Variable) -> bool:
+    """Returns whether a weight of the generator does nothing at realism 0."""
+    return REALISM in variable.path

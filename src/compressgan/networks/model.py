@@ -16,6 +16,7 @@ from compressgan.errors import CompressGANError
 from compressgan.geometry import STRIDE
 from compressgan.networks.encoder import build_encoder
 from compressgan.networks.generator import build_generator
+from compressgan.networks.layers import at_realism_0
 from compressgan.networks.prior import ContextPrior, code_length
 from compressgan.networks.quantizer import Quantizer
 
@@ -92,7 +93,8 @@ class CompressGAN(keras.Model):
         # No slices: LiteRT has no gradient for them.
         latents, photos, level = (tf.expand_dims(x, 0) for x in (latents, photo, level))
         temperature = self.config.final_temperature
-        reconstructions = self.generator([self.quantizer(latents, temperature=temperature), level, tf.zeros(1)])
+        with at_realism_0():
+            reconstructions = self.generator([self.quantizer(latents, temperature=temperature), level, tf.zeros(1)])
         errors = tf.math.squared_difference(photos, reconstructions)
         distortion = tf.reduce_mean(tf.expand_dims(tf.expand_dims(importance, 0), -1) * errors)
         hard, soft = map(tf.reduce_sum, self.code_lengths(latents, level, temperature))

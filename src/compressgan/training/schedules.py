@@ -8,7 +8,7 @@ from compressgan.config import Config
 
 
 def in_realism_stage(config: Config, step: int) -> bool:
-    """Returns whether a step belongs to the second stage, in which only the generator learns, at realism 0 and 1."""
+    """Returns whether a step belongs to the second stage, in which only realism is trained."""
     return config.realism and step >= config.adversarial_from
 
 

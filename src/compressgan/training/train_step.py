@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,8 @@ import tensorflow as tf
 from compressgan.config import Config
 from compressgan.geometry import STRIDE
 from compressgan.networks.discriminator import build_discriminator
+from compressgan.networks.generator import of_realism
+from compressgan.networks.layers import at_realism_0
 from compressgan.networks.model import CompressGAN, keras_settings
 from compressgan.training import losses
 from compressgan.training.optimizers import Adam, Muon
@@ -55,11 +59,13 @@ class TrainStep:
             with keras_settings(config.precision):
                 self.discriminator = build_discriminator(config)
             networks = (self.model.encoder, self.model.quantizer, self.model.generator)
-            self._variables = [variable for network in networks for variable in network.trainable_variables]
+            variables = [variable for network in networks for variable in network.trainable_variables]
+            # What each stage trains.
+            self._variables = [variable for variable in variables if not of_realism(variable)]
+            self._realism_variables = [variable for variable in variables if of_realism(variable)]
             self.optimizer = self._make_optimizer(self._variables, OPTIMIZERS[config.optimizer])
             if config.realism:
-                generator = self.model.generator.trainable_variables
-                self.realism_optimizer = self._make_optimizer(generator, OPTIMIZERS[config.optimizer])
+                self.realism_optimizer = self._make_optimizer(self._realism_variables, OPTIMIZERS[config.optimizer])
             # The prior has its own, higher learning rate. It must keep up with the latents, or the rate term would
             # follow an outdated prior.
             self.prior_optimizer = self._make_optimizer(self.model.prior.trainable_variables)
@@ -94,7 +100,7 @@ class TrainStep:
 
         Returns:
             Every loss term and gradient norm: float32 scalars, means over the replicas. Also for each level, (K,)
-            float32: its weight of the rate, and sums over its photos at realism 0.
+            float32: its weight of the rate, and sums over its photos, which have realism 1 in the second stage.
         """
         config = self.config
         realism = in_realism_stage(config, step)
@@ -153,10 +159,6 @@ class TrainStep:
         realism: bool,
     ) -> tuple[Terms, Terms]:
         config, model = self.config, self.model
-        count = photos.shape[0]
-        # With realism, every other photo is painted at realism 1, and only there do its losses count.
-        painted = slice(None, None, 2 if realism else 1)
-        amount = tf.cast(tf.range(count) % 2 == 0, tf.float32) if realism else tf.zeros(count)
         names = ("adversarial", "perceptual", "feature_matching", "pattern", "discriminator")
         terms = dict.fromkeys(names, tf.constant(0.0))
         # One forward pass of each network serves all losses.
@@ -165,17 +167,18 @@ class TrainStep:
             quantized = model.quantizer(latents, temperature=temperature)
             if realism:
                 quantized = tf.stop_gradient(quantized)
-            reconstructions = model.generator([quantized, level, amount], training=True)
+            with nullcontext() if realism else at_realism_0():
+                reconstructions = model.generator([quantized, level, tf.ones(photos.shape[0])], training=True)
             code_length, rate = model.code_lengths(latents, level, temperature)
             distortion = losses.distortion(photos, reconstructions)
             terms["code_length"], terms["rate"] = tf.reduce_mean(code_length), tf.reduce_mean(rate)
             terms["distortion"] = tf.reduce_mean(distortion)
-            pair = (photos[painted], reconstructions[painted])
+            pair = (photos, reconstructions)
             if perceptual_corner is not None:
                 terms["perceptual"] = self._perceptual(*_windows(pair, perceptual_corner, self._perceptual_side))
             if discriminator_corner is not None:
                 terms["pattern"] = losses.pattern(*pair)
-                real, fake = self._judged(*pair, quantized[painted], discriminator_corner)
+                real, fake = self._judged(*pair, quantized, discriminator_corner)
                 terms["adversarial"] = losses.generator_adversarial(fake, config.use_vanilla_GAN)
                 terms["feature_matching"] = losses.feature_matching(real, fake)
                 terms["discriminator"] = losses.discriminator_adversarial(real, fake, config.use_vanilla_GAN)
@@ -185,13 +188,11 @@ class TrainStep:
                 + config.feature_matching_coeff * terms["feature_matching"]
                 + config.pattern_coeff * terms["pattern"]
             )
-            # The mean over all photos of the batch, of which one half may have no such terms.
-            share = 0.5 if realism else 1.0
-            terms["generator"] = self._rate_distortion(distortion, rate, level, amount) + share * impression
             if realism:
-                generator = model.generator.trainable_variables
-                trained = [("generator", "generator", self.realism_optimizer, generator)]
+                terms["generator"] = config.realism_distortion_coeff * terms["distortion"] + impression
+                trained = [("generator", "generator", self.realism_optimizer, self._realism_variables)]
             else:
+                terms["generator"] = self._rate_distortion(distortion, rate, level) + impression
                 trained = [("generator", "generator", self.optimizer, self._variables)]
             # In the second stage, too: the averaged prior of the first stage was never fitted to the averaged encoder.
             trained.append(("prior", "code_length", self.prior_optimizer, model.prior.trainable_variables))
@@ -203,26 +204,18 @@ class TrainStep:
         gradients = [tape.gradient(loss, variables) for loss, (*_, variables) in zip(scaled, trained, strict=True)]
         for (name, _, optimizer, variables), own in zip(trained, gradients, strict=True):
             terms[f"gradient_norm/{name}"] = self._apply(optimizer, own, variables)
-        sums = {"photos": 1 - amount, "rate": (1 - amount) * code_length, "distortion": (1 - amount) * distortion}
+        sums = {"photos": tf.ones_like(rate), "rate": code_length, "distortion": distortion}
         sums = {
             f"levels/{name}": tf.math.unsorted_segment_sum(value, level, config.levels) for name, value in sums.items()
         }
         return terms, sums
 
-    def _rate_distortion(
-        self, distortion: tf.Tensor, rate: tf.Tensor, level: tf.Tensor, amount: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the mean of distortion and rate over the photos, both (B,), at levels and realisms (B,)."""
-        config = self.config
+    def _rate_distortion(self, distortion: tf.Tensor, rate: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+        """Returns the mean of distortion and rate over the photos, both (B,), at their levels (B,)."""
         rate_coeff = tf.gather(self.model.rate_coeffs, level)
-        distortion_coeff = config.distortion_coeff + amount * (
-            config.realism_distortion_coeff - config.distortion_coeff
-        )
-        # In D + lambda R, low rates would drown the others; in D / lambda + R, high ones. This is the middle. Photos
-        # painted at realism 1 have other terms beside these, whatever their level, and count in full.
-        balance = tf.minimum(1.0, tf.math.rsqrt(rate_coeff)) if config.levels > 1 else tf.ones_like(rate_coeff)
-        balance += amount * (1 - balance)
-        return tf.reduce_mean(balance * (distortion_coeff * distortion + rate_coeff * rate))
+        # In D + lambda R, low rates would drown the others; in D / lambda + R, high ones. This is the middle.
+        balance = tf.minimum(1.0, tf.math.rsqrt(rate_coeff)) if self.config.levels > 1 else tf.ones_like(rate_coeff)
+        return tf.reduce_mean(balance * (self.config.distortion_coeff * distortion + rate_coeff * rate))
 
     def _judged(
         self, photos: tf.Tensor, reconstructions: tf.Tensor, latents: tf.Tensor, corner: tf.Tensor

@@ -74,8 +74,6 @@ class Trainer:
             raise CompressGANError(
                 f"batch_size {config.batch_size} cannot be divided among {strategy.num_replicas_in_sync} devices"
             )
-        if config.realism and config.batch_size // strategy.num_replicas_in_sync % 2:
-            raise CompressGANError("with realism, each device needs an even number of photos: change batch_size")
         resolver = strategy.cluster_resolver
         # Every worker reads the checkpoint; only one writes it.
         several_workers = resolver is not None and bool(resolver.cluster_spec())
