@@ -86,7 +86,10 @@ def test_damaged_bin_files_do_not_stop_the_others(compressed: Path, checkpoint: 
 
 def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     Image.fromarray(make_photo(150, 150)).save(photos / "cut.jpg")
-    (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:2000])
+    good = (photos / "cut.jpg").read_bytes()
+    for name in ("lost1.jpg", "lost2.jpg"):
+        (photos / name).write_bytes(good[: len(good) // 2] + good[len(good) // 2 + 100 :])
+    (photos / "cut.jpg").write_bytes(good[:2000])
     (photos / "text.jpg").write_text("not a photo")
     (photos / "notes.txt").write_text("not meant to be one")
     for name in ("alpha1.png", "alpha2.png"):
@@ -97,10 +100,14 @@ def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, phot
     assert [line for line in lines if "alpha" in line] == [
         f"warning: {photos / 'alpha1.png'}: transparency is shown on white (reported only once)"
     ]
+    lost = [line for line in lines if "lost" in line]
+    assert [line.split(": Corrupt JPEG data")[0] for line in lost] == [
+        f"warning: {photos / name}: its decoder reports" for name in ("lost1.jpg", "lost2.jpg")
+    ]
     assert sum("cut.jpg: damaged image" in line for line in lines) == 1
     assert sum("text.jpg: not an image" in line for line in lines) == 1
-    assert lines[-1] == "error: 2 of 8 files failed"
-    assert len(list((tmp_path / "out").rglob("*.bin"))) == 6
+    assert lines[-1] == "error: 2 of 10 files failed"
+    assert len(list((tmp_path / "out").rglob("*.bin"))) == 8
 
 
 def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_realism_0_is_the_generator_without_realism(model: CompressGAN) -> None:
 
 
 def test_realism_adds_a_convolution_of_low_rank(tiny: Config) -> None:
-    layer, rng = Realism(6, tiny.replace(realism_rank=3)), np.random.default_rng(0)
+    layer, rng = Realism(6, tiny.replace(realism_rank=3), scale=0.5), np.random.default_rng(0)
     x, y, realism = (rng.normal(0, 1, shape).astype(np.float32) for shape in ((2, 5, 4, 8), (2, 5, 4, 6), (2,)))
     np.testing.assert_array_equal(layer([y, x, realism]), y)
     inner, outer, bias = layer.trainable_variables
@@ -78,7 +78,7 @@ def test_realism_adds_a_convolution_of_low_rank(tiny: Config) -> None:
     for variable in (outer, bias):
         variable.assign(rng.normal(0, 1, variable.shape))
     kernel = np.einsum("hwcr,ro->hwco", inner, outer[0, 0])
-    expected = y + realism[:, None, None, None] * (tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+    expected = y + 0.5 * realism[:, None, None, None] * (tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
     np.testing.assert_allclose(layer([y, x, realism]), expected, rtol=1e-3, atol=1e-4)
 
 

@@ -193,6 +193,21 @@ def test_libtiffs_messages_name_the_file(tmp_path: Path, capfd: pytest.CaptureFi
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_with_lost_data(mode: str, progressive: bool, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(make_photo(200, 300)).convert(mode).save(path, quality=90, progressive=progressive)
+    data = path.read_bytes()
+    assert read(path)[1] == []
+    found = []
+    for start in range(len(data) // 5, len(data) * 4 // 5, len(data) // 10):
+        path.write_bytes(data[:start] + data[start + 512 :])
+        found += read(path)[1]
+    assert len(found) >= 4  # of 6 or 7; libjpeg does not miss a scan of a progressive file that is lost as a whole
+    assert all(note.startswith("its decoder reports: Corrupt JPEG data") for note in found)
+
+
 def packed_rows(values: np.ndarray, bits: int) -> bytes:
     """Packs grey values, (H, W), into rows of a PNG file."""
     planes = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(*values.shape, 2), axis=-1)[..., 16 - bits :]
@@ -394,3 +409,22 @@ def test_heic_that_only_exif_turns(tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "turned.heic", quality=95, exif=exif)
     found, _ = read(tmp_path / "turned.heic")
     assert np.abs(found.astype(int) - np.rot90(PHOTO, -1)).mean() < 15
+
+
+@pytest.mark.skipif(not has_heic(), reason="needs pillow-heif")
+@pytest.mark.parametrize("orientation", [None, 6])
+def test_heic_that_turns_itself_is_turned_once(orientation: int | None, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    path = tmp_path / "turned.heic"
+    Image.fromarray(PHOTO).save(path, quality=95, exif=exif)
+    data = path.read_bytes()
+    # Its last property but one says how many bits it has. It becomes a rotation, which must be the last.
+    at, order = data.index(b"pixi"), b"\x81\x02\x03\x05\x84"
+    assert data.count(order) == 1
+    for quarters in range(4):
+        turned = data[:at] + b"irot" + bytes([quarters]) + data[at + 5 :]
+        path.write_bytes(turned.replace(order, b"\x81\x02\x03\x84\x85"))
+        found, _ = read(path)
+        assert np.abs(found.astype(int) - np.rot90(PHOTO, quarters)).mean() < 15

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, naming, run_jobs
+from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, naming, note_once, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.cli.remote import find_photos, staged
 from compressgan.coding.bitstream import BitstreamError
@@ -149,16 +149,6 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         if is_photo(path):
             found.setdefault(path.stem, []).append(path)
     return found
-
-
-_noted: set[str] = set()
-
-
-def note_once(file: Path, text: str) -> None:
-    """Logs what is lost of a photo, unless the same has been logged for another one."""
-    if text not in _noted:
-        _noted.add(text)
-        logger.warning(f"{file}: {text} (reported only once)")
 
 
 class Compressor:

@@ -15,11 +15,13 @@ another codec or metric does not compress anything twice.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from compressgan.cli.jobs import note_once
 from compressgan.cli.network_metrics import add_metric_options, load_metrics
 from compressgan.cli.options import add_model_options, make_parser, require_extra
 from compressgan.cli.project import Project
@@ -133,7 +135,7 @@ def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:
     files, photos = inputs_under(folder, output, "images", is_photo), {}
     for file in files:
         try:
-            photos[str(file.relative_to(folder))] = read_photo(file)
+            photos[str(file.relative_to(folder))] = read_photo(file, partial(note_once, file))
         except CompressGANError as error:
             logger.warning(f"{error}; skipped")
     if not photos:

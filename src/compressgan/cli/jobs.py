@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from compressgan.cli.process import deferred_interrupts
 from compressgan.errors import CompressGANError, UsageError, logger, os_reason
+from compressgan.images.damage import Corruption
 from compressgan.images.files import inputs_under, is_utf8, output_stems
 from compressgan.images.pipeline import overlapped
 
@@ -103,6 +104,18 @@ def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path
             raise UsageError("inputs on several drives need one call for each") from None
     stems = output_stems(files, folders[0], output)
     return [Job(file, str(file.relative_to(folders[0])), stem) for file, stem in stems.items()]
+
+
+_noted: set[str] = set()
+
+
+def note_once(file: Path | str, text: str) -> None:
+    """Logs what is lost of a photo, unless the same has been logged for another one, or whenever it is damaged."""
+    if isinstance(text, Corruption):
+        logger.warning(f"{file}: {text}")
+    elif text not in _noted:
+        _noted.add(text)
+        logger.warning(f"{file}: {text} (reported only once)")
 
 
 @contextmanager

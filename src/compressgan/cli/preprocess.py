@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from compressgan.cli.jobs import note_once
 from compressgan.cli.options import make_parser
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -57,7 +59,9 @@ def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool)
     def work(job: tuple[Path, Path]) -> bool:
         file, stem = job
         try:
-            write_picture(stem.with_name(f"{stem.name}.png"), resize(read_photo(file), size, stretch))
+            write_picture(
+                stem.with_name(f"{stem.name}.png"), resize(read_photo(file, partial(note_once, file)), size, stretch)
+            )
         except CompressGANError as error:
             logger.error(error)
             return False

@@ -17,10 +17,10 @@ from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps, UnidentifiedIm
 
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.geometry import MAX_PIXELS
-from compressgan.images import png, tiff
+from compressgan.images import jpeg, png, tiff
 from compressgan.images.colours import to_srgb
 from compressgan.images.containers import colour_notes, forgotten_rotation, is_heic, is_jxl
-from compressgan.images.damage import DamagedImage, UnsupportedImage
+from compressgan.images.damage import Corruption, DamagedImage, UnsupportedImage
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.quiet import without_lines
 
@@ -108,6 +108,8 @@ def _read(file: BinaryIO, note: Callable[[str], None]) -> np.ndarray:
             image.info["icc_profile"] = facts.profile
         for text in colour_notes(image, file):
             note(text)
+        if image.format in ("JPEG", "MPO") and (text := jpeg.corruption(file)):
+            note(Corruption(f"its decoder reports: {text}"))
         if rotation := forgotten_rotation(image, file):
             image.getexif()[ExifTags.Base.Orientation] = rotation
         if image.format == "ICO":
@@ -142,7 +144,7 @@ def _read_by_libtiff(image: Image.Image, note: Callable[[str], None]) -> np.ndar
         told = isinstance(failure, CompressGANError | UnsupportedImage | MemoryError)
         raise failure if told or not reported else DamagedImage(reported)
     if reported:
-        note(f"its decoder reports: {reported}")
+        note(Corruption(f"its decoder reports: {reported}"))
     return photo
 
 

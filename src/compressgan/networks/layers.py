@@ -81,10 +81,11 @@ def residual_block(
         dtype=dtype,
         name=f"{name}_conv2",
     )(inner)
-    branch = with_realism(branch, inner, realism, config, f"{name}_conv2", dtype=dtype)
     branch = norm(branch, config.norm, f"{name}_conv2")
     if scale != 1:
         branch = layers.Rescaling(scale, dtype=dtype, name=f"{name}_scale")(branch)
+    # After the scale, which LiteRT can then fold into the same kernels with and without realism, and store them once.
+    branch = with_realism(branch, inner, realism, config, f"{name}_conv2", scale=scale, dtype=dtype)
     return layers.Add(dtype=dtype, name=f"{name}_add")([x, branch])
 
 
@@ -160,12 +161,22 @@ class Realism(layers.Layer):
         width: channels of y.
         config: the settings.
         kernel: size of the convolution.
+        scale: factor on the change.
         dtype: of the sum.
     """
 
-    def __init__(self, width: int, config: Config, *, kernel: int = 3, dtype: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        width: int,
+        config: Config,
+        *,
+        kernel: int = 3,
+        scale: float = 1.0,
+        dtype: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)
-        self._width, self._config, self._kernel = width, config, kernel
+        self._width, self._config, self._kernel, self._scale = width, config, kernel, scale
 
     def build(self, shapes: list[tuple]) -> None:
         config, channels = self._config, shapes[1][-1]
@@ -181,7 +192,8 @@ class Realism(layers.Layer):
         y, x, realism = inputs
         if _at_0.get():
             return y
-        return y + tf.cast(realism[:, tf.newaxis, tf.newaxis, tf.newaxis], y.dtype) * self.outer(self.inner(x))
+        factor = tf.cast(self._scale * realism[:, tf.newaxis, tf.newaxis, tf.newaxis], y.dtype)
+        return y + factor * self.outer(self.inner(x))
 
     def compute_output_shape(self, shapes: list[tuple]) -> tuple:
         return shapes[0]
