@@ -118,6 +118,8 @@ def test_photos_there_and_back(
     codec = Codec.load(options.r)
     expected = codec.compress(photo)
     options.no_overwrite = True
+    kept = "/out/made/sub/b_reconstructed.png"
+    before = memory.modified(kept)
     with staged(options) as own:
         bad, first, second = start_jobs(own)
         assert [str(job.file) for job in (bad, first)] == ["memory://in/bad.jpg", "memory://in/sub/a.png"]
@@ -129,7 +131,8 @@ def test_photos_there_and_back(
         kinds = (".bin", "_comparison.png", "_reconstructed.png")
         assert names == [stem + kind for stem in "ab" for kind in kinds]
         assert memory.cat_file("/out/made/sub/a.bin") == memory.cat_file("/out/made/sub/b.bin") == expected
-        assert memory.cat_file("/out/made/sub/b_reconstructed.png") == photo.read_bytes()  # kept
+        assert memory.cat_file(kept) == photo.read_bytes()
+        assert memory.modified(kept) == before
         (own.o / "summary.csv").write_text("a table")
     assert memory.cat_file("/out/made/summary.csv") == b"a table"
     with staged(options) as own:
