@@ -105,7 +105,7 @@ class Config(BaseModel):
     # Losses (section 3)
     use_vanilla_GAN: bool = False  # noqa: N815
     """Use the non-saturating cross-entropy on logits instead of LSGAN."""
-    adversarial_coeff: Weight = 0.2
+    adversarial_coeff: Weight = 0.5
     """Weight of the adversarial term."""
     distortion_coeff: Weight = 12.0
     """Weight of the MSE on [-1, 1]."""
@@ -123,7 +123,7 @@ class Config(BaseModel):
     """normalized: of feature vectors of length 1 in two layers, as LPIPS; block2_pool: of plain features, one layer."""
     perceptual_crop: Annotated[int, Field(ge=STRIDE)] = 128
     """Pixels per side of the random window of each crop that goes through VGG19, the slowest part."""
-    feature_matching_coeff: Weight = 0.1
+    feature_matching_coeff: Weight = 0.25
     """Weight of the L1 distance between the discriminators' features of x and of G(x)."""
     pattern_coeff: Weight = 100.0
     """Weight of the error that neighbouring blocks have in common."""
@@ -146,7 +146,7 @@ class Config(BaseModel):
     """Optimizer of the encoder, the centers and the generator; the prior and the discriminators use Adam."""
     learning_rate: Weight = 1e-3
     """Learning rate of the encoder, the centers and the generator."""
-    realism_learning_rate: Weight = 5e-4
+    realism_learning_rate: Weight = 2e-3
     """Learning rate of what realism adds, in the second stage, where all learning rates rise and fall once more."""
     prior_learning_rate: Weight = 2e-3
     """Learning rate of the entropy coder's prior."""
