@@ -67,26 +67,35 @@ def test_a_folder(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"second")
     folder.send(tmp_path / "a", "sub/a.png")
     assert memory.cat_file("/some/folder/sub/a.png") == b"second"
-    assert [Folder(f"memory://some/folder{name}").is_file() for name in ("", "/sub/a.png", "/c")] == [
-        False,
-        True,
-        False,
-    ]
+    assert [folder.holds(name) for name in ("sub", "sub/a.png", "c")] == [False, True, False]
 
 
-def test_a_folder_on_a_disk_is_made_when_needed(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a")
-    Folder(f"file://{tmp_path}/new").send(tmp_path / "a", "sub/a.png")
-    assert (tmp_path / "new" / "sub" / "a.png").read_bytes() == b"a"
+def test_names_that_no_file_could_have(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "caf\udce9.jpg").write_bytes(b"")
+    (tmp_path / "good.jpg").write_bytes(b"")
+    assert Folder(f"file://{tmp_path}").names() == ["good.jpg"]
+    assert "caf\\udce9.jpg: skipped" in caplog.text
+    memory.store["/in/sub//a.jpg"] = memory.store["/in/sub/a.jpg"] = None
+    found = {"/in/sub//a.jpg": {}, "/in/sub/a.jpg": {}}
+    memory.find = lambda root: list(found)
+    try:
+        assert Folder("memory://in").names() == ["sub/a.jpg"]
+    finally:
+        del memory.find
+    assert "memory://in/sub//a.jpg: skipped" in caplog.text
 
 
 def test_what_cannot_be_read_or_written_is_named(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(CompressGANError, match=r"^nothing://a: Protocol not known"):
         Folder("nothing://a")
-    with pytest.raises(CompressGANError, match=r"^memory://in/a.png: "):
+    with pytest.raises(CompressGANError, match="a URL cannot hold ::"):
+        Folder("zip://a.png::memory://b.zip")
+    with pytest.raises(CompressGANError, match=r"^memory://in/a.png: no such file or folder$"):
         Folder("memory://in").fetch("a.png", tmp_path / "a")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(CompressGANError, match=f"^file://{tmp_path}/file/a.png: "):
+    with pytest.raises(CompressGANError, match=f"^file://{tmp_path}/file/a.png: Not a directory"):
         Folder(f"file://{tmp_path}/file").send(tmp_path / "file", "a.png")
 
 
@@ -150,6 +159,28 @@ def test_photos_there_and_back(
         assert list(urls.values()) == ["memory://in/sub/a.png", "memory://out/made/a"]
 
 
+def test_tables_that_cannot_be_sent_are_kept(
+    memory: fsspec.AbstractFileSystem, options: argparse.Namespace, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(memory, "/in/a.png", photo)
+
+    def fail(*_: object) -> None:
+        raise CompressGANError("no connection")
+
+    with (
+        pytest.raises(CompressGANError, match=r"^no connection; the tables are kept in ") as raised,
+        staged(options) as own,
+    ):
+        (own.o / "summary.csv").write_text("a table")
+        monkeypatch.setattr(Folder, "send", fail)
+    with pytest.raises(CompressGANError, match=r"^no images$"), staged(options):
+        raise CompressGANError("no images")
+    kept = Path(str(raised.value).rpartition(" ")[2])
+    assert (kept / "summary.csv").read_text() == "a table"
+    (kept / "summary.csv").unlink()
+    kept.rmdir()
+
+
 def test_outputs_among_the_photos_are_not_compressed(
     memory: fsspec.AbstractFileSystem, options: argparse.Namespace, photo: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,6 +228,6 @@ def test_calls_that_cannot_be(
             start_jobs(own)
     call = ("inference.py", "-r", options.r)
     assert_one_error_line(
-        run_cli(*call, "-path", "memory://in", "-o", tmp_path), "memory://in: other file systems need --ray", code=2
+        run_cli(*call, "-path", "memory://in", "-o", tmp_path), "memory://in: URLs need --ray", code=2
     )
     assert_one_error_line(run_cli(*call, "-c", "memory://in", "-o", tmp_path), "memory://in: only -path and -o", code=2)

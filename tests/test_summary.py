@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from compressgan import CompressGANError
-from compressgan.evaluation.metrics import Figures
+from compressgan.evaluation.metrics import Figures, mean_line
 from compressgan.evaluation.summary import Summary
 
 FIGURES = Figures("a.png", 40, 30, 1000, 100, 10.0, 2 / 3, 1.0, 25.0, math.nan, math.nan, 5, 0.5)
@@ -47,15 +47,41 @@ def test_figures_of_several_calls(tmp_path: Path) -> None:
     assert len(second.of()) == 4
 
 
+def test_exact_photos_stay_exact(tmp_path: Path) -> None:
+    summary = Summary(tmp_path)
+    summary.add(replace(FIGURES, psnr=math.inf))
+    (found,) = summary.of()
+    assert found.psnr == math.inf
+    assert "PSNR inf dB" in mean_line(summary.of(["a.png"]))
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """SQLite is given a limit instead of a disk that is full."""
+    summary = Summary(tmp_path)
+    summary._database.execute("PRAGMA max_page_count = 40")
+    kept = 0
+    with pytest.raises(CompressGANError, match=r"the figures cannot be kept in a temporary file: .* full"):
+        for i in range(10_000):
+            summary.add(replace(FIGURES, file=f"{i}.png"))
+            kept += 1
+    assert len(list(summary.of())) == kept > 100
+    summary.write()
+    assert len(Summary(tmp_path).of()) == kept
+
+
 def test_a_summary_of_an_older_version(tmp_path: Path) -> None:
     row = {"file": "a.png", "width": 4, "height": 3, "original_bytes": 9, "bytes": 3, "ratio": 3.0, "bpp": 2.0}
     row |= {"bound_bpp": 3.0, "psnr": None, "ms_ssim": None, "ssimulacra2": None}
     (tmp_path / "summary.json").write_text(json.dumps({"mean": {}, "photos": [row]}, indent=2))
     (found,) = Summary(tmp_path).of()
     assert (found.file, found.bpp) == ("a.png", 2.0)
-    (tmp_path / "summary.json").write_text('{"mean": {}, "photos": [\n{"file": "a.png", "mine": 3}\n]}\n')
-    with pytest.raises(CompressGANError, match="not written by this program"):
-        Summary(tmp_path)
+    start = '{"mean": {}, "photos": [\n'
+    (tmp_path / "summary.json").write_text(f"{start}  {json.dumps(row)}\n]}}\n")
+    assert len(Summary(tmp_path).of()) == 1
+    for text in (start + '{"file": "a.png", "mine": 3}\n]}\n', start + "{\n]}\n"):
+        (tmp_path / "summary.json").write_text(text)
+        with pytest.raises(CompressGANError, match="not written by this program"):
+            Summary(tmp_path)
 
 
 def test_millions_of_photos_are_not_held_in_memory(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from compressgan.cli.jobs import Job, Keep, Result, collect, note_once
 from compressgan.cli.options import THIS_MACHINE, load_codec, require_extra
 from compressgan.cli.process import quiet_libraries
 from compressgan.cli.remote import localized
-from compressgan.errors import CompressGANError, interrupted, logger
+from compressgan.errors import CompressGANError, interrupted, logger, os_reason
 from compressgan.runtime import available_cpus
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
                 outcome.result = compressor(own)
         except CompressGANError as error:
             outcome.error = str(error)
+        except OSError as error:  # of a folder for temporary files
+            outcome.error = f"{job.file}: {os_reason(error)}"
     for path, url in urls.items():  # as the user knows them
         outcome.error = outcome.error.replace(path, url)
         outcome.warnings = [line.replace(path, url) for line in outcome.warnings]

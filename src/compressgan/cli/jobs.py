@@ -110,7 +110,7 @@ _noted: set[str] = set()
 
 
 def note_once(file: Path | str, text: str) -> None:
-    """Logs what is lost of a photo, unless the same has been logged for another one, or whenever it is damaged."""
+    """Logs what is lost of a photo: damage for each photo, anything else only once."""
     if isinstance(text, Corruption):
         logger.warning(f"{file}: {text}")
     elif text not in _noted:

@@ -121,7 +121,8 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         nargs="?",
         const=THIS_MACHINE,
-        help="compress on all CPUs of this machine or, with an address, of a Ray cluster that shares the folders",
+        help="compress on all CPUs of this machine or, with an address, of a Ray cluster that shares the folders; "
+        "photos and outputs can then also be URLs, such as s3://bucket/photos",
     )
     parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
     parser.add_argument(

@@ -1,8 +1,9 @@
-"""Photos and outputs on other file systems, such as s3:// and gs://, through fsspec. Only Ray's workers use them."""
+"""Photos and outputs in object stores, such as s3:// and gs://, through fsspec. Ray's workers fetch and send them."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,8 @@ from pathlib import Path, PurePosixPath
 from compressgan.cli.jobs import Job, find_jobs
 from compressgan.cli.options import require_extra
 from compressgan.cli.originals import is_original, is_original_by_name
-from compressgan.errors import CompressGANError, UsageError, os_reason
-from compressgan.images.files import output_stems
-
-TABLES = ("summary.csv", "summary.json")
+from compressgan.errors import CompressGANError, UsageError, logger
+from compressgan.images.files import is_utf8, output_stems
 
 
 def no_urls(*places: Path | str) -> None:
@@ -30,120 +29,167 @@ def no_urls(*places: Path | str) -> None:
 
 
 class Folder:
-    """A folder on any file system.
+    """A folder in an object store.
 
     Args:
         url: such as s3://bucket/folder.
 
     Raises:
-        CompressGANError: there is no such file system, or it cannot be reached. All methods raise it, too.
+        CompressGANError: there is no such store, or it cannot be reached. All methods raise it, too.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        if "::" in url:
+            raise CompressGANError(f"{url}: a URL cannot hold ::")
         with _naming(url):
             from fsspec.core import url_to_fs
 
-            self._system, root = url_to_fs(url)
+            self._store, root = url_to_fs(url)
             self._root = root.rstrip("/")
-            self._system.invalidate_cache()
+            self._store.invalidate_cache()
 
     def names(self) -> list[str]:
-        """Returns the paths of all visible files in the folder and its sub-folders, relative to it, in order."""
-        with _naming(self.url):
-            found = [path.removeprefix(self._root).lstrip("/") for path in self._system.find(self._root)]
-        return sorted(name for name in found if name and not any(part.startswith(".") for part in name.split("/")))
+        """Returns the paths of all visible files in the folder and its sub-folders, relative to it, in order.
 
-    def is_file(self) -> bool:
-        """Returns whether it is a file instead."""
+        It skips with a warning those that no path on a disk could have.
+        """
         with _naming(self.url):
-            return self._system.isfile(self._root)
+            found = self._store.find(self._root)
+            self._store.invalidate_cache()  # of which it would keep a kilobyte for each file
+        names = []
+        for path in found:
+            name = path.removeprefix(self._root).removeprefix("/")
+            if not name or name.endswith("/") or any(part.startswith(".") for part in name.split("/")):
+                continue
+            if str(PurePosixPath(name)) == name and is_utf8(Path(name)):
+                names.append(name)
+            else:
+                shown = name.encode(errors="backslashreplace").decode()
+                logger.warning(f"{self.url}/{shown}: skipped, because no file on a disk could have this name")
+        return sorted(names)
+
+    def holds(self, name: str) -> bool:
+        """Returns whether there is such a file."""
+        with _naming(f"{self.url}/{name}"):
+            return self._store.isfile(f"{self._root}/{name}")
+
+    def split(self) -> tuple[str, str]:
+        """Returns the URL of the folder that it is in, and its name."""
+        parent, _, name = self.url.rpartition("/")
+        return parent, name
+
+    def place_of(self, other: Folder) -> str | None:
+        """Returns the path of another folder relative to this one, or None if it is not inside it."""
+        root, inner = f"{self._root}/", f"{other._root}/"
+        return inner.removeprefix(root) if self._store == other._store and inner.startswith(root) else None
 
     def fetch(self, name: str, path: Path) -> None:
         """Copies a file from here."""
         with _naming(f"{self.url}/{name}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._system.get_file(f"{self._root}/{name}", str(path))
+            self._store.get_file(f"{self._root}/{name}", str(path))
 
     def send(self, path: Path, name: str) -> None:
         """Copies a file to here, where it appears as a whole or not at all."""
-        target = f"{self._root}/{name}"
-        with _naming(f"{self.url}/{name}"):
-            try:
-                self._write(target, path.read_bytes())
-            except FileNotFoundError:  # some file systems have real folders
-                self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
-                self._write(target, path.read_bytes())
-
-    def _write(self, target: str, data: bytes) -> None:
-        with self._system.transaction, self._system.open(target, "wb") as file:
-            file.write(data)
+        place = f"{self._root}/{name}"
+        with _naming(f"{self.url}/{name}"), path.open("rb") as source, self._store.transaction:  # noqa: SIM117
+            with self._store.open(place, "wb") as target:  # closed before the transaction ends
+                shutil.copyfileobj(source, target)
 
 
 @contextmanager
 def _naming(url: str) -> Iterator[None]:
-    """Turns errors into lines that name the URL. Each file system raises its own kinds."""
+    """Turns errors into lines that name the URL. Each store raises its own kinds."""
     try:
         yield
-    except OSError as error:
-        raise CompressGANError(f"{url}: {os_reason(error)}") from None
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CompressGANError(f"{url}: {reason}") from None
+        reason = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
+        if isinstance(error, FileNotFoundError) and not getattr(error, "strerror", None):
+            reason = "no such file or folder"
+        raise CompressGANError(f"{url}: {reason or type(error).__name__}") from None
 
 
 @dataclass
 class RemoteJob(Job):
-    """A job whose outputs go to another file system."""
+    """A job whose outputs go to an object store."""
 
-    present: tuple[str, ...] = ()  # suffixes of those that are already there
+    present: tuple[str, ...] = ()  # suffixes of those that are already there and are to be kept
 
     def missing(self, suffixes: tuple[str, ...], no_overwrite: bool) -> list[Path]:
         """Returns the outputs to write."""
-        return [self.output(suffix) for suffix in suffixes if not (no_overwrite and suffix in self.present)]
+        return [self.output(suffix) for suffix in suffixes if suffix not in self.present]
 
 
 @contextmanager
 def staged(arguments: argparse.Namespace) -> Iterator[argparse.Namespace]:
     """Yields the options with a local output folder. If it was a URL, the tables there are fetched and sent back.
 
-    Adds `input_url` and `output_url`, the folders' URLs, or None for local ones.
+    Adds `input_url` and `output_url`, the folders' URLs, or None for local ones, and `input_name`, if only one file of
+    the first is meant.
 
     Raises:
         UsageError: URLs cannot be used with these options.
-        CompressGANError: a package is missing, or the file system cannot be used.
+        CompressGANError: a package is missing, or the store cannot be used.
     """
     urls = [place for place in (*arguments.path, arguments.o) if isinstance(place, str)]
-    own = {**vars(arguments), "input_url": None, "output_url": None}
+    own = {**vars(arguments), "input_url": None, "input_name": None, "output_url": None}
     if not urls:
         yield argparse.Namespace(**own)
         return
     if not arguments.ray:
-        raise UsageError(f"{urls[0]}: other file systems need --ray")
+        raise UsageError(f"{urls[0]}: URLs need --ray")
     require_extra("s3", "fsspec")
     if any(isinstance(place, str) for place in arguments.path):
         if len(arguments.path) > 1:
             raise UsageError(f"{urls[0]}: a URL must be the only -path")
         (own["input_url"],) = arguments.path
+        parent, name = Folder(own["input_url"]).split()
+        if Folder(parent).holds(name):
+            own["input_url"], own["input_name"] = parent, name
     if not isinstance(arguments.o, str):
         yield argparse.Namespace(**own)
         return
-    with tempfile.TemporaryDirectory() as name:
-        outputs, here = Folder(arguments.o), Path(name)
-        there = set(outputs.names())
-        for table in there.intersection(TABLES):
-            outputs.fetch(table, here / table)
-        before = _times(here)
+    outputs, here = Folder(arguments.o), Path(tempfile.mkdtemp(prefix="compressgan-"))
+    sent = True
+    try:
+        before = _fetch_tables(outputs, here)
         try:
             yield argparse.Namespace(**{**own, "o": here, "output_url": arguments.o})
         finally:
-            for table, time in _times(here).items():
-                if time != before.get(table):
-                    outputs.send(here / table, table)
+            sent = False
+            _send_tables(outputs, here, before)
+            sent = True
+    except CompressGANError as error:
+        raise error if sent else CompressGANError(f"{error}; the tables are kept in {here}") from None
+    finally:
+        if sent:
+            shutil.rmtree(here)
+
+
+def _fetch_tables(outputs: Folder, here: Path) -> dict[str, int]:
+    """Fetches the tables of earlier calls, and returns when each was written here."""
+    for table in _tables():
+        if outputs.holds(table):
+            outputs.fetch(table, here / table)
+    return _times(here)
+
+
+def _send_tables(outputs: Folder, here: Path, before: dict[str, int]) -> None:
+    """Sends the tables that were written since."""
+    for table, time in _times(here).items():
+        if time != before.get(table):
+            outputs.send(here / table, table)
+
+
+def _tables() -> list[str]:
+    from compressgan.evaluation.summary import SUMMARY
+
+    return [f"{SUMMARY}.json", f"{SUMMARY}.csv"]  # figures are read back from the first
 
 
 def _times(folder: Path) -> dict[str, int]:
-    return {table: (folder / table).stat().st_mtime_ns for table in TABLES if (folder / table).exists()}
+    return {table: (folder / table).stat().st_mtime_ns for table in _tables() if (folder / table).exists()}
 
 
 def find_photos(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> list[Job]:
@@ -151,7 +197,7 @@ def find_photos(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> lis
 
     Raises:
         UsageError: the output folder is the input folder.
-        CompressGANError: there is no such folder, it holds no photo, or its file system cannot be used.
+        CompressGANError: there is no such folder, it holds no photo, or its store cannot be used.
     """
     here = arguments.input_url is None
     jobs = find_jobs(arguments.path, arguments.o, "images", is_original) if here else _listed(arguments)
@@ -167,33 +213,30 @@ def find_photos(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> lis
 
 
 def _listed(arguments: argparse.Namespace) -> list[Job]:
-    """Returns a job for each photo of `input_url`, which becomes the folder if it is a file."""
+    """Returns a job for each photo of `input_url`."""
     folder = Folder(arguments.input_url)
-    if folder.is_file():
-        arguments.input_url, _, name = folder.url.rpartition("/")
-        names = [name]
+    if arguments.input_name:
+        names = [arguments.input_name]
     else:
         names = folder.names()
         if not names:
-            raise CompressGANError(f"{arguments.input_url}: no such file or folder, or nothing in it")
-        output = arguments.output_url.rstrip("/") if arguments.output_url else ""
-        if output == folder.url:
-            raise UsageError(f"{output}: cannot be both input and output")
+            raise CompressGANError(f"{folder.url}: no such file or folder, or nothing in it")
         own = set(names)
         names = [name for name in names if is_original_by_name(PurePosixPath(name), own)]
-        if output.startswith(f"{folder.url}/"):
-            inside = f"{output.removeprefix(folder.url).lstrip('/')}/"
-            names = [name for name in names if not name.startswith(inside)]
+        if arguments.output_url:
+            outputs = folder.place_of(Folder(arguments.output_url))
+            if outputs == "":
+                raise UsageError(f"{arguments.output_url}: cannot be both input and output")
+            names = [name for name in names if outputs is None or not name.startswith(outputs)]
         if not names:
-            raise CompressGANError(f"{arguments.input_url}: no images in this folder")
-    url = arguments.input_url.rstrip("/")
+            raise CompressGANError(f"{folder.url}: no images in this folder")
     stems = output_stems([PurePosixPath(name) for name in names], PurePosixPath(), arguments.o)
-    return [Job(f"{url}/{file}", str(file), stem) for file, stem in stems.items()]
+    return [Job(f"{folder.url}/{file}", str(file), stem) for file, stem in stems.items()]
 
 
 @contextmanager
 def localized(job: Job, arguments: argparse.Namespace) -> Iterator[tuple[Job, dict[str, str]]]:
-    """Yields a job whose paths are local, and the URLs of these paths. Its new outputs are sent at the end.
+    """Yields a job whose paths are local, and the URLs of these paths. Its outputs are sent at the end.
 
     Raises:
         CompressGANError: a file cannot be fetched or sent.
@@ -201,7 +244,7 @@ def localized(job: Job, arguments: argparse.Namespace) -> Iterator[tuple[Job, di
     if not arguments.input_url and not arguments.output_url:
         yield job, {}
         return
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(prefix="compressgan-") as name:
         folder, urls = Path(name), {}
         if arguments.input_url:
             photo = folder / "photo" / PurePosixPath(job.name).name
@@ -213,15 +256,14 @@ def localized(job: Job, arguments: argparse.Namespace) -> Iterator[tuple[Job, di
             return
         outputs = Folder(arguments.output_url)
         stem = job.stem.relative_to(arguments.o).as_posix()
-        here = folder / "outputs"
-        here.mkdir()
-        urls[str(here / job.stem.name)] = f"{outputs.url}/{stem}"
-        kept = set()
-        for suffix in job.present:
-            outputs.fetch(f"{stem}{suffix}", here / f"{job.stem.name}{suffix}")
-            kept.add(f"{job.stem.name}{suffix}")
-        yield Job(job.file, job.name, here / job.stem.name), urls
-        parent = stem[: -len(job.stem.name)]
-        for path in sorted(here.iterdir()):
-            if path.name not in kept:
-                outputs.send(path, f"{parent}{path.name}")
+        here = folder / "outputs" / job.stem.name
+        here.parent.mkdir()
+        urls[str(here)] = f"{outputs.url}/{stem}"
+        job = replace(job, stem=here)
+        binary = job.output(".bin")
+        if ".bin" in job.present:  # the pictures are made from it
+            outputs.fetch(f"{stem}.bin", binary)
+        yield job, urls
+        for path in sorted(here.parent.iterdir()):
+            if path != binary or ".bin" not in job.present:
+                outputs.send(path, f"{stem}{path.name.removeprefix(here.name)}")

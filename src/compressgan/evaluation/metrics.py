@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -100,22 +101,46 @@ def mean(rows: Iterable, name: str) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
+class Means:
+    """The means of all figures over photos that are added one by one; each over those for which it is finite."""
+
+    def __init__(self) -> None:
+        self.photos = 0
+        self.exact = 0  # photos reconstructed without any error
+        self.counts: Counter[str] = Counter()
+        self._sums: Counter[str] = Counter()
+
+    def add(self, figures: Figures) -> None:
+        self.photos += 1
+        self.exact += math.isinf(figures.psnr)
+        for name, value in vars(figures).items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                self.counts[name] += 1
+                self._sums[name] += value
+
+    def of(self, name: str) -> float:
+        """Returns the mean of a figure, or NaN if it is known for no photo."""
+        return self._sums[name] / self.counts[name] if self.counts[name] else math.nan
+
+
 def known(value: float | str) -> float | str | None:
     """Returns a figure as tables hold it: None if it is unknown or infinite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def mean_line(rows: Collection[Figures]) -> str:
+def mean_line(rows: Iterable[Figures]) -> str:
     """Returns the mean figures of several photos as one readable line."""
+    means = Means()
+    for row in rows:
+        means.add(row)
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):
-        count = sum(math.isfinite(getattr(row, name)) for row in rows)
+        count = means.counts[name]
         if count:
-            similarity += f", {label} {mean(rows, name):{digits}}" + (f" (of {count})" if count < len(rows) else "")
-    exact = all(math.isinf(row.psnr) for row in rows)
-    decibels = math.inf if exact else mean(rows, "psnr")
+            similarity += f", {label} {means.of(name):{digits}}" + (f" (of {count})" if count < means.photos else "")
+    decibels = math.inf if means.exact == means.photos else means.of("psnr")
     return (
-        f"mean of {len(rows)}: {mean(rows, 'bytes'):,.0f} bytes, {mean(rows, 'bpp'):.4f} bpp, "
+        f"mean of {means.photos}: {means.of('bytes'):,.0f} bytes, {means.of('bpp'):.4f} bpp, "
         f"PSNR {decibels:.2f} dB{similarity}"
     )
 

@@ -8,17 +8,16 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from compressgan.errors import CompressGANError, os_reason
-from compressgan.evaluation.metrics import Figures, known, mean
+from compressgan.evaluation.metrics import Figures, Means, known
 from compressgan.images.files import replacing, write_csv
 
 SUMMARY = "summary"  # file name of the tables, without extension
 _NO_MEANS = ("file", "width", "height", "level", "realism")  # columns without a mean
-_PHOTO = '{"file": '  # starts each photo's line in the JSON
 
 
 class Summary:
@@ -28,7 +27,8 @@ class Summary:
     thread.
 
     Raises:
-        CompressGANError: a file of that name cannot be read, or was not written by this program.
+        CompressGANError: a file of that name cannot be read, or was not written by this program. All methods raise it
+            if the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,29 +38,21 @@ class Summary:
                 with path.open(newline="", encoding="utf-8") as file:
                     if next(csv.reader(file), [])[:3] != ["file", "width", "height"]:
                         raise ValueError("other columns")
-        self._database = sqlite3.connect("")  # a temporary file, which SQLite deletes
-        self._database.execute("CREATE TABLE photos (file TEXT PRIMARY KEY, figures TEXT)")
+        # A temporary file, which SQLite deletes. Without transactions, a full disk loses nothing that is in it.
+        self._database = sqlite3.connect("", isolation_level=None)
+        _run(self._database, "CREATE TABLE photos (file TEXT PRIMARY KEY, figures TEXT)")
         with _naming(folder / f"{SUMMARY}.json") as path:
             if path.exists():
                 for row in _rows(path):
                     self.add(_figures(row))
 
     def add(self, figures: Figures) -> None:
-        """Adds a photo, or replaces its figures.
-
-        Raises:
-            CompressGANError: the disk is full.
-        """
-        try:
-            self._database.execute(
-                "INSERT INTO photos VALUES (?, ?) ON CONFLICT DO UPDATE SET figures = excluded.figures",
-                (figures.file, json.dumps(_values(figures))),
-            )
-        except sqlite3.Error as error:
-            raise CompressGANError(f"the figures of {figures.file} cannot be kept: {error}") from None
+        """Adds a photo, or replaces its figures."""
+        command = "INSERT INTO photos VALUES (?, ?) ON CONFLICT DO UPDATE SET figures = excluded.figures"
+        _run(self._database, command, figures.file, json.dumps(asdict(figures)))
 
     def __contains__(self, file: str) -> bool:
-        return bool(self._database.execute("SELECT 1 FROM photos WHERE file = ?", (file,)).fetchall())
+        return _run(self._database, "SELECT 1 FROM photos WHERE file = ?", file).fetchone() is not None
 
     def of(self, files: Collection[str] | None = None) -> Collection[Figures]:
         """Returns the figures of all files or of some, which are read whenever they are iterated over."""
@@ -74,12 +66,18 @@ class Summary:
         Raises:
             CompressGANError: a file cannot be written.
         """
-        rows = self.of()
-        columns = list(asdict(next(iter(rows))))
-        means = {name: known(mean(rows, name)) for name in columns if name not in _NO_MEANS}
-        write_csv(self._folder / f"{SUMMARY}.csv", (_values(row) for row in rows))
+        rows, means = self.of(), Means()
+
+        def table() -> Iterator[dict[str, Any]]:
+            for row in rows:
+                means.add(row)
+                yield _values(row)
+
+        write_csv(self._folder / f"{SUMMARY}.csv", table())
+        columns = [column.name for column in fields(Figures) if column.name not in _NO_MEANS]
         with replacing(self._folder / f"{SUMMARY}.json") as path, path.open("w", encoding="utf-8") as file:
-            file.write(f'{{"mean": {json.dumps(means)}, "photos": [')
+            shown = json.dumps({name: known(means.of(name)) for name in columns})
+            file.write(f'{{"mean": {shown}, "photos": [')
             for i, row in enumerate(rows):
                 file.write(f"{',' if i else ''}\n{json.dumps(_values(row))}")
             file.write("\n]}\n")
@@ -94,19 +92,26 @@ class _Selection(Collection[Figures]):
     def __len__(self) -> int:
         if self._files is not None:
             return len(self._files)
-        return self._database.execute("SELECT COUNT(*) FROM photos").fetchone()[0]
+        return _run(self._database, "SELECT COUNT(*) FROM photos").fetchone()[0]
 
     def __contains__(self, figures: object) -> bool:
         return any(figures == own for own in self)
 
     def __iter__(self) -> Iterator[Figures]:
         if self._files is None:
-            found = self._database.execute("SELECT figures FROM photos ORDER BY rowid")
+            found = _run(self._database, "SELECT figures FROM photos ORDER BY rowid")
         else:
             one = "SELECT figures FROM photos WHERE file = ?"
-            found = (self._database.execute(one, (file,)).fetchone() for file in self._files)
+            found = (_run(self._database, one, file).fetchone() for file in self._files)
         for (row,) in found:
-            yield _figures(json.loads(row))
+            yield Figures(**json.loads(row))
+
+
+def _run(database: sqlite3.Connection, command: str, *values: str) -> sqlite3.Cursor:
+    try:
+        return database.execute(command, values)
+    except sqlite3.Error as error:
+        raise CompressGANError(f"the figures cannot be kept in a temporary file: {error}") from None
 
 
 def _values(figures: Figures) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from json.loads(path.read_text(encoding="utf-8"))["photos"]
             return
         for line in file:
-            if line.startswith(_PHOTO):
+            if line != "]}\n":
                 yield json.loads(line.rstrip(",\n"))
 
 

@@ -1,4 +1,4 @@
-"""Corrupt JPEG data, which libjpeg conceals, and Pillow with it."""
+"""Finding corrupt JPEG data, which libjpeg, and therefore Pillow, reads without an error."""
 
 from __future__ import annotations
 

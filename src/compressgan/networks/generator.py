@@ -32,21 +32,21 @@ def build_generator(config: Config) -> keras.Model:
 
     latents = keras.Input((None, None, config.latent_channels), name="latents")
     level, realism = keras.Input((), dtype="int32", name="level"), keras.Input((), name="realism")
-    told = realism if config.realism else None
+    amount = realism if config.realism else None
     trunk_width, *up_widths = config.generator_widths
-    x = conv(modulated(latents, "latents"), trunk_width, config, "stem", realism=told)
+    x = conv(modulated(latents, "latents"), trunk_width, config, "stem", realism=amount)
     x = modulated(x, "stem")
-    x = modulated(trunk(x, config.generator_blocks, config, told), "trunk")
+    x = modulated(trunk(x, config.generator_blocks, config, amount), "trunk")
     for i, width in enumerate(up_widths, start=1):
-        x = modulated(doubling(x, width, config, f"up{i}", told), f"up{i}")
+        x = modulated(doubling(x, width, config, f"up{i}", amount), f"up{i}")
     width, reflect = 3 * config.stem_block**2, config.padding == "reflection"
     y = Conv2D(width, config.stem_kernel, 1, "same", reflect=reflect, dtype="float32", name="head")(x)
-    x = with_realism(y, x, told, config, "head", kernel=config.stem_kernel, dtype="float32")
+    x = with_realism(y, x, amount, config, "head", kernel=config.stem_kernel, dtype="float32")
     block = config.stem_block
     if config.finish_width:
         # The head generates each block without seeing its neighbours. This residual block sees across the borders.
         x = DepthToSpace(2, dtype="float32", name="unfold_half")(x)
-        x = residual_block(x, config, "finish", width=config.finish_width, dtype="float32", realism=told)
+        x = residual_block(x, config, "finish", width=config.finish_width, dtype="float32", realism=amount)
         block //= 2
     x = DepthToSpace(block, dtype="float32", name="unfold")(x)
     x = layers.Activation("tanh", dtype="float32", name="photo")(x)

@@ -48,7 +48,7 @@ def conv(
 def with_realism(
     y: tf.Tensor, x: tf.Tensor, realism: tf.Tensor | None, config: Config, name: str, **kwargs: Any
 ) -> tf.Tensor:
-    """Adds what realism (B,) changes about y, a convolution of x, if there is a realism. See `Realism`."""
+    """Adds what realism (B,) changes about y, a convolution of x, unless `realism` is None. See `Realism`."""
     return y if realism is None else Realism(y.shape[-1], config, name=f"{name}_{REALISM}", **kwargs)([y, x, realism])
 
 
@@ -142,7 +142,7 @@ class Modulation(layers.Layer):
 
 @contextmanager
 def at_realism_0() -> Iterator[None]:
-    """Networks called in this context take every realism for 0, at less cost."""
+    """Networks called in this context treat every realism as 0, which costs less."""
     token = _at_0.set(True)
     try:
         yield
@@ -153,7 +153,7 @@ def at_realism_0() -> Iterator[None]:
 class Realism(layers.Layer):
     """Adds to y, a convolution of x, what realism changes about it: a convolution of low rank, times the realism.
 
-    Only these kernels are trained for realism, so at realism 0 the generator stays what it was. Between 0 and 1, the
+    Only these kernels are trained for realism, which does not change the generator at realism 0. Between 0 and 1, the
     sum is a convolution whose kernel is interpolated (Wang et al., arXiv 1811.10515). The second kernel starts at
     zero, as in LoRA (Hu et al., arXiv 2106.09685).
 
