@@ -13,12 +13,12 @@ from conftest import ROOT
 
 # Of the sample photos: bytes and PSNR in dB without refining, then by default.
 FIGURES = {
-    "barn": (613, 23.14, 605, 23.55),
-    "bird": (482, 28.82, 479, 29.80),
-    "mushrooms": (617, 25.12, 611, 25.79),
-    "otters": (4196, 24.37, 4121, 24.85),
-    "palace": (811, 19.60, 816, 20.12),
-    "portrait": (989, 21.65, 973, 22.17),
+    "barn": (522, 23.03, 522, 23.22),
+    "bird": (451, 28.37, 449, 28.96),
+    "mushrooms": (580, 24.10, 584, 24.26),
+    "otters": (3301, 23.69, 3294, 23.95),
+    "palace": (782, 19.35, 799, 19.73),
+    "portrait": (907, 21.34, 914, 21.67),
 }
 
 
