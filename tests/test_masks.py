@@ -86,10 +86,10 @@ def test_bytes_go_where_it_matters(portrait: np.ndarray, left: np.ndarray) -> No
     codec = Codec.load()
     plain, masked = codec.compress(portrait), codec.compress(portrait, mask=left)
     matters = importance(left, *left.shape)
-    before, after = (region_psnr(portrait, codec.decompress(data), matters) for data in (plain, masked))
+    before, after = (region_psnr(portrait, codec.decompress(data, 0.0), matters) for data in (plain, masked))
     assert len(masked) < 0.65 * len(plain)
     assert after > before - 0.1
-    assert psnr(portrait, codec.decompress(masked)) < psnr(portrait, codec.decompress(plain)) - 3
+    assert psnr(portrait, codec.decompress(masked, 0.0)) < psnr(portrait, codec.decompress(plain, 0.0)) - 3
     everything = np.full_like(left, 255)
     assert codec.compress(portrait, mask=everything) == plain
 
@@ -102,7 +102,7 @@ def test_a_grey_region_counts_less(portrait: np.ndarray, left: np.ndarray) -> No
     elsewhere = importance(255 - left, *left.shape)
     plain, masked = (codec.compress(portrait, mask=mask) for mask in (None, dim))
     assert len(masked) < len(plain)
-    pictures = [codec.decompress(data) for data in (plain, masked)]
+    pictures = [codec.decompress(data, 0.0) for data in (plain, masked)]
     losses = [
         np.subtract(*(region_psnr(portrait, picture, region) for picture in pictures))
         for region in (matters, elsewhere)
