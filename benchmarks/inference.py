@@ -18,9 +18,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from compressgan.cli import run
 from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
@@ -28,18 +25,11 @@ from compressgan.images.files import files_under
 from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import write_picture
 from config import PROJECT
+from photos import fitted
 from timing import REPEATS, fastest
 
 SIZE = (768, 512)  # width and height of the photos, pixels
 MEGAPIXELS = SIZE[0] * SIZE[1] / 1e6
-
-
-def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) -> None:
-    """Writes `count` photos of one size, cropped and scaled from the given ones."""
-    folder.mkdir()
-    for i in range(count):
-        image = ImageOps.fit(Image.fromarray(read_photo(photos[i % len(photos)])), size, Image.Resampling.LANCZOS)
-        write_picture(folder / f"{i:02}.png", np.asarray(image))
 
 
 def command_line(clone: Path, *arguments: object) -> tuple[float, float]:

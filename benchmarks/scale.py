@@ -27,7 +27,7 @@ from compressgan.evaluation.metrics import Figures
 from compressgan.evaluation.summary import Summary
 from compressgan.images.files import files_under
 from compressgan.images.reading import is_photo
-from inference import fitted
+from photos import fitted
 
 SIZE = (1632, 1224)  # width and height of the photos, pixels: 2 megapixels
 LISTED = 20_000  # photos for what the calling process does
@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of source photos")
     parser.add_argument("--workers", metavar="N", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--count", type=int, default=24, help="photos for each worker; default: %(default)s")
+    parser.add_argument("--count", type=int, default=8, help="photos for each worker; default: %(default)s")
     arguments = parser.parse_args()
     photos = [file for file in files_under(arguments.path) if is_photo(file)]
     if not photos:
