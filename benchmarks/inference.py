@@ -21,11 +21,10 @@ from pathlib import Path
 from compressgan.cli import run
 from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
-from compressgan.images.files import files_under
-from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 from config import PROJECT
-from photos import fitted
+from photos import fitted, photos_under
 from timing import REPEATS, fastest
 
 SIZE = (768, 512)  # width and height of the photos, pixels
@@ -53,9 +52,7 @@ def main() -> int:
         "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="its pixels; default: 6000 4000"
     )
     arguments = parser.parse_args()
-    photos = [file for file in files_under(arguments.path) if is_photo(file)]
-    if not photos:
-        raise CompressGANError(f"{arguments.path}: no photos in this folder")
+    photos = photos_under(arguments.path)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fitted(photos, SIZE, arguments.count, folder / "photos")

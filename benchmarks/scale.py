@@ -25,9 +25,8 @@ from compressgan.cli.jobs import find_jobs
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Figures
 from compressgan.evaluation.summary import Summary
-from compressgan.images.files import files_under
 from compressgan.images.reading import is_photo
-from photos import fitted
+from photos import fitted, photos_under
 
 SIZE = (1632, 1224)  # width and height of the photos, pixels: 2 megapixels
 LISTED = 20_000  # photos for what the calling process does
@@ -39,9 +38,7 @@ def main() -> int:
     parser.add_argument("--workers", metavar="N", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--count", type=int, default=8, help="photos for each worker; default: %(default)s")
     arguments = parser.parse_args()
-    photos = [file for file in files_under(arguments.path) if is_photo(file)]
-    if not photos:
-        raise CompressGANError(f"{arguments.path}: no photos in this folder")
+    photos = photos_under(arguments.path)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         fitted(photos, SIZE, arguments.count * max(arguments.workers), folder / "photos")
