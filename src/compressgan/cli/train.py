@@ -46,7 +46,12 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         help="folders of photos; default: the run's own photos, or those indexed last",
     )
     parser.add_argument(
-        "--hold-out", metavar="CSV", type=Path, help="photos never to train on, such as data/held_out.csv; needs -path"
+        "--hold-out",
+        metavar="CSV",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="photos never to train on, such as data/held_out.csv data/samples.csv; needs -path",
     )
     parser.add_argument("-name", help="name of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument(
@@ -259,10 +264,10 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
     if arguments.path:
         images, others = find_images(arguments.path)
         name_skipped([path for path in others if path not in (train_index.resolve(), test_index.resolve())])
-        if arguments.hold_out:
+        for table in arguments.hold_out:
             found = len(images)
-            images = without_held_out(images, arguments.hold_out)
-            print(f"{found - len(images)} photos of {arguments.hold_out} are held out")
+            images = without_held_out(images, table)
+            print(f"{found - len(images)} photos of {table} are held out")
         parts = split(images, config)
         for index, part in zip((train_index, test_index), parts, strict=True):
             write_index(index, part)
