@@ -88,7 +88,8 @@ def _prepare_process() -> None:
 def quiet_libraries() -> None:
     """Keeps libraries from writing what does not concern the user."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are ours, with the file's name
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # their errors are ours, with the file's name
     warnings.filterwarnings("ignore", module="PIL")  # of no interest as long as the photo can be read
 
 

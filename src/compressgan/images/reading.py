@@ -33,9 +33,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", 
 _SUFFIXES += (".ppm", ".tga", ".ico", ".icns", ".jxl", ".avif", ".avifs", *_HEIC_SUFFIXES, *_RAW_SUFFIXES)
 _FIRST_ONLY = "only the first frame of an animated or multi-page image is used"
 _NO_PICTURES = ("MPEG",)  # formats that Pillow identifies, but cannot read
-_LIBTIFFS_LINES = re.compile(
-    rb"(_?TIFF|JPEG|LZW|Fax|ZIP|LZMA|ZSTD|WebP|PixarLog|SGILog|Dump|PackBits|Neither|tempfile)[^:]*: "
-)
+_LIBTIFFS_LINES = re.compile(rb"(_?[A-Z]\w*|Neither[^:]*|tempfile[^:]*): .*\.$")  # a function's name, and a sentence
 
 
 def register_heic() -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from compressgan.geometry import MAX_PIXELS
-from compressgan.images.damage import UnsupportedImage
+from compressgan.images.damage import DamagedImage, UnsupportedImage
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -69,13 +69,15 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
 
     Raises:
         UnsupportedImage: it is of a kind that cannot be read right.
-        Exception: it is damaged.
+        Exception: it is damaged; of any kind, since tifffile raises many.
     """
     import tifffile  # takes a moment, and few photos need it
 
     file.seek(0)
     try:
         with tifffile.TiffFile(file) as tiff:
+            if not len(tiff.pages):
+                raise DamagedImage("it holds no picture")
             if page is None:
                 page = next((i for i, page in enumerate(tiff.pages) if not page.subfiletype & 1), 0)
             if tiff.pages[page].imagewidth * tiff.pages[page].imagelength > MAX_PIXELS:
