@@ -80,7 +80,7 @@ def _prepare_process() -> None:
     # Both signals raise KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
     # half-written file is left.
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job keeps ignoring it
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a background job keeps ignoring it
         signal.signal(signal.SIGINT, _interrupt)
     sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
 
