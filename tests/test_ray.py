@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -189,6 +190,29 @@ def test_photos_on_s3(checkpoint: Path, s3: AbstractFileSystem, tmp_path: Path) 
     assert s3.exists("bucket/out/002_reconstructed.png")
     result = run_cli(*call, "-path", "s3://nowhere/photos", "-o", "s3://bucket/out", "--ray")
     assert_one_error_line(result, "s3://nowhere/photos: no such file or folder")
+
+
+def test_a_cluster_that_requires_a_token(
+    checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", str(port)]
+    start += ["--num-cpus", "1", "--include-dashboard", "false"]
+    head = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert any("Ray runtime started" in line for line in head.stdout)
+        call = ("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "out", "--ray", f"127.0.0.1:{port}")
+        result = run_cli(*call)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "out" / "a.bin").exists()
+        monkeypatch.delenv("RAY_AUTH_MODE")
+        assert_one_error_line(run_cli(*call), "it requires a token; RAY_AUTH_MODE=token sends yours")
+    finally:
+        head.terminate()
+        head.wait(30)
 
 
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

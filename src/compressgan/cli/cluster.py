@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,13 @@ from compressgan.cli.options import THIS_MACHINE, load_codec, require_extra
 from compressgan.cli.process import quiet_libraries
 from compressgan.cli.remote import localized
 from compressgan.errors import CompressGANError, interrupted, logger, os_reason
+from compressgan.quiet import without_lines
 from compressgan.runtime import available_cpus
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
+_RAYS_LINES = re.compile(rb"\[\d{4}-\d\d-\d\d .*\] [a-z_]+\.cc:\d+: ")  # on the way to a failure that is told anyway
 _TRIES = 5  # of a photo whose worker dies, as when its machine leaves or runs out of memory
 
 
@@ -61,12 +64,20 @@ def _ray(address: str) -> Iterator[None]:
     # In a clone, the package is not installed.
     folder = Path(__file__).resolve().parents[2]
     variables = {"OPENBLAS_NUM_THREADS": "1"} | ({"PYTHONPATH": str(folder)} if folder.name == "src" else {})
-    options = {"num_cpus": available_cpus(), "include_dashboard": False} if address == THIS_MACHINE else {}
-    try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": variables}, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CompressGANError(f"--ray {address}: {reason}") from None
+    options = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": variables}}
+    if address == THIS_MACHINE:
+        options |= {"num_cpus": available_cpus(), "include_dashboard": False}
+    failure = None
+    with without_lines(_RAYS_LINES) as lines:
+        try:
+            ray.init(address, **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            failure = error
+    if failure:
+        reason = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
+        if any(b"token" in line for line in lines):
+            reason = "it requires a token; RAY_AUTH_MODE=token sends yours"
+        raise CompressGANError(f"--ray {address}: {reason}")
     try:
         yield
     finally:
