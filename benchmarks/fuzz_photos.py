@@ -63,8 +63,8 @@ LOSSLESS = {"lossless": True}
 KINDS = (
     Kind("jpg", ("RGB", "L"), {"quality": 95}, 4, turned=True),
     Kind("jpg", ("RGB", "L"), {"quality": 95, "progressive": True}, 4, turned=True),
-    Kind("png", ("RGB", "RGBA", "L", "LA", "P", "1"), turned=True),
-    Kind("tif", ("RGB", "RGBA", "L", "P", "1"), turned=True),
+    Kind("png", ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"), turned=True),
+    Kind("tif", ("RGB", "RGBA", "L", "P", "1", "I;16"), turned=True),
     Kind("tif", ("RGB", "RGBA", "L"), {"compression": "tiff_lzw"}, turned=True),
     Kind("tif", ("RGB", "RGBA", "L"), {"compression": "tiff_deflate"}, turned=True),
     Kind("tif", ("RGB", "L"), {"compression": "packbits"}, turned=True),
@@ -113,8 +113,13 @@ def written(kind: Kind, rng: np.random.Generator) -> tuple[bytes, np.ndarray]:
     corners = rng.integers(0, 256, (2, 2, 4)).astype(np.uint8)
     image = Image.fromarray(corners, "RGBA").resize((int(width), int(height)), Image.Resampling.BILINEAR)
     mode = str(rng.choice(kind.modes))
-    image = image.convert("RGB").convert(mode) if mode not in ("RGBA", "LA") else image.convert(mode)
-    pixels = on_white(image)
+    if mode == "I;16":
+        grey = np.asarray(image.convert("L")).astype(np.uint16)
+        image = Image.fromarray(257 * grey)
+        pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)
+    else:
+        image = image.convert(mode) if mode in ("RGBA", "LA") else image.convert("RGB").convert(mode)
+        pixels = on_white(image)
     options = dict(kind.options)
     if kind.suffix == "ico":
         options["sizes"] = [image.size]

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from conftest import ROOT
 
 
@@ -24,9 +22,8 @@ def test_fuzz() -> None:
     assert output.startswith("400 files: ")
 
 
-@pytest.mark.parametrize("seed", [0, 10])  # in one, libtiff reports what it seldom does; in the other, Pillow
-def test_fuzz_photos(seed: int) -> None:
-    output = run_benchmark("fuzz_photos.py", "--files", 208, "--seed", seed)
+def test_fuzz_photos() -> None:
+    output = run_benchmark("fuzz_photos.py", "--files", 208)
     assert output.startswith("208 files: ") and "all right" in output
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageCms, TiffImagePlugin
 
 from compressgan.errors import CompressGANError
 from compressgan.images.reading import as_photo, has_heic, is_photo, read_photo
-from conftest import make_photo
+from conftest import assert_one_error_line, make_photo, run_cli
 
 PHOTO = make_photo(48, 64)
 GREY = PHOTO[..., 0]
@@ -428,3 +428,14 @@ def test_heic_that_turns_itself_is_turned_once(orientation: int | None, tmp_path
         path.write_bytes(turned.replace(order, b"\x81\x02\x03\x84\x85"))
         found, _ = read(path)
         assert np.abs(found.astype(int) - np.rot90(PHOTO, quarters)).mean() < 15
+
+
+def test_what_pillow_logs_is_not_shown(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "samples.tif"
+    Image.fromarray(PHOTO).save(path)
+    samples = struct.pack("<HHI", 277, 3, 1)  # tag, type and count of SamplesPerPixel
+    data = path.read_bytes()
+    assert data.count(samples + b"\3\0") == 1
+    path.write_bytes(data.replace(samples + b"\3\0", samples + b"\xff\x7f"))
+    result = run_cli("inference.py", "-r", checkpoint, "-path", path, "-o", tmp_path / "out")
+    assert_one_error_line(result, f"{path}: ")
