@@ -159,13 +159,14 @@ def test_tensorflow_out_of_memory_is_a_memory_error(tiny: Config, monkeypatch: p
     def exhausted(*arguments: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
 
-    for name in ("_encode", "_generate", "_loss_and_gradient"):
+    for name in ("_encode", "_features", "_upsample", "_loss_and_gradient"):
         monkeypatch.setattr(TensorFlowNetworks, name, exhausted)
     zeros = np.zeros((1, 1, 4), np.float32)
     networks = TensorFlowNetworks(CompressGAN(tiny))
     for call in (
         lambda: networks.encode(zeros, 1),
-        lambda: networks.generate(zeros, 1, 0.0),
+        lambda: networks.features(zeros, 1, 0.0),
+        lambda: networks.upsample(zeros, 1, 0.0),
         lambda: networks.loss_and_gradient(zeros, zeros, zeros[0], 1, 0.1),
     ):
         with pytest.raises(MemoryError, match=r"OOM when allocating$"):

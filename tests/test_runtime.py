@@ -56,7 +56,9 @@ def test_litert_computes_what_tensorflow_computes(config: Config, tmp_path: Path
         latents = tensorflow.encode(photo, level)
         assert_close(litert.encode(photo, level), latents)
         quantized = rng.choice(tensorflow.centers, latents.shape)
-        assert_close(litert.generate(quantized, level, realism), tensorflow.generate(quantized, level, realism))
+        features = tensorflow.features(quantized, level, realism)
+        assert_close(litert.features(quantized, level, realism), features)
+        assert_close(litert.upsample(features, level, realism), tensorflow.upsample(features, level, realism))
         if config.norm != "instance":
             importance = rng.uniform(0, 1, photo.shape[:2]).astype(np.float32)
             loss, gradient = tensorflow.loss_and_gradient(latents, photo, importance, level, 0.05)
@@ -98,29 +100,29 @@ def test_threads_may_share_a_codec_and_large_photos_release_memory(
     codec = Codec.load(checkpoint)
     data = codec.compress(photo)
     expected = codec.decompress(data)
-    assert set(codec._networks._runners) == {"encode", "refine", "generate"}
+    assert set(codec._networks._runners) == {"encode", "refine", "trunk", "upsample"}
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(codec.compress, [photo] * 8)) == [data] * 8
         for reconstruction in pool.map(codec.decompress, [data] * 8):
             np.testing.assert_array_equal(reconstruction, expected)
     monkeypatch.setattr(runtime, "_LARGE", 50)
     np.testing.assert_array_equal(codec.decompress(data), expected)
-    assert set(codec._networks._runners) == {"generate"}
+    assert set(codec._networks._runners) == {"upsample"}
     assert codec.compress(photo) == data
 
 
 def test_litert_out_of_memory_is_a_memory_error(checkpoint: Path) -> None:
     networks = load_networks(checkpoint)
     latents = np.zeros((2, 2, networks.config.latent_channels), np.float32)
-    networks.generate(latents, 1, 0.0)
+    expected = networks.features(latents, 1, 0.0)
 
     def exhausted(**inputs: np.ndarray) -> None:
         raise RuntimeError("XNNPack delegate failed to reshape runtime")
 
-    networks._runners["generate"] = exhausted
+    networks._runners["trunk"] = exhausted
     with pytest.raises(MemoryError, match="LiteRT: XNNPack"):
-        networks.generate(latents, 1, 0.0)
-    assert networks.generate(latents, 1, 0.0).shape == (32, 32, 3)
+        networks.features(latents, 1, 0.0)
+    np.testing.assert_array_equal(networks.features(latents, 1, 0.0), expected)
 
 
 def test_compressing_and_reconstructing_import_no_tensorflow(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

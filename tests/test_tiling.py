@@ -10,9 +10,9 @@ import tensorflow as tf
 from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError, interrupted
-from compressgan.footprint import encoder_halo, generator_halo
+from compressgan.footprint import encoder_halo, generator_halo, upsampling_halo
 from compressgan.networks.encoder import build_encoder
-from compressgan.networks.generator import build_generator
+from compressgan.networks.generator import build_generator, split_generator
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
 from config import PAPER, TINY
@@ -54,6 +54,9 @@ def test_halos_reach_as_far_as_the_networks_look(config: Config) -> None:
     assert found <= encoder_halo(config) <= found + 1
     found = reach(lambda x: generate(generator, x), (25, 25, config.latent_channels), (1, 16))
     assert found <= generator_halo(config) <= found + 1
+    _, upsampling = split_generator(generator)
+    found = reach(lambda x: generate(upsampling, x), (11, 11, config.generator_widths[0]), (1, 16))
+    assert found <= upsampling_halo(config) <= found + 1
 
 
 @pytest.mark.parametrize("size", [(300, 500), (33, 700), (16, 16)])

@@ -15,7 +15,13 @@ from compressgan.coding.bitstream import Bitstream, BitstreamError, assert_size_
 from compressgan.coding.context_model import Prior
 from compressgan.config import DEFAULT_EFFORT
 from compressgan.errors import CompressGANError
-from compressgan.footprint import bytes_per_position, encoder_halo, generator_halo
+from compressgan.footprint import (
+    bytes_per_position,
+    encoder_halo,
+    generator_halo,
+    trunk_bytes_per_position,
+    upsampling_halo,
+)
 from compressgan.geometry import STRIDE, latent_size
 from compressgan.images.masks import free_positions, importance
 from compressgan.images.pixels import to_float, to_uint8
@@ -25,7 +31,7 @@ from compressgan.refining import Refiner
 from compressgan.runtime import Networks, load_networks
 from compressgan.targeting import fit
 
-DEFAULT_MEMORY = 2**30
+DEFAULT_MEMORY = 2**29
 MIN_TILE = 8  # latent positions per side; smaller tiles would be nearly all halo
 
 
@@ -45,6 +51,7 @@ class Codec:
         self._config = networks.config
         self._refiner = Refiner(networks, effort) if effort > 0 and self._config.norm != "instance" else None
         self._positions = memory // bytes_per_position(networks.config)
+        self._trunk_positions = memory // trunk_bytes_per_position(networks.config)
         self.centers = networks.centers
         self._priors: dict[int, Prior] = {}
         self.levels = self._config.levels
@@ -255,10 +262,15 @@ class Codec:
         if not 0 <= amount <= 1:
             raise ValueError(f"realism must be in [0, 1], not {amount}")
 
-        def generator(symbols: np.ndarray) -> np.ndarray:
-            return to_uint8(self._networks.generate(self.centers[symbols], level, amount))
+        def upsampling(features: np.ndarray) -> np.ndarray:
+            return to_uint8(self._networks.upsample(features, level, amount))
 
-        return self._run(generator, symbols, (1, STRIDE), generator_halo(self._config))[:height, :width]
+        def generator(symbols: np.ndarray) -> np.ndarray:
+            features = self._networks.features(self.centers[symbols], level, amount)
+            return self._run(upsampling, features, (1, STRIDE), upsampling_halo(self._config), self._positions)
+
+        halo = generator_halo(self._config)
+        return self._run(generator, symbols, (1, STRIDE), halo, self._trunk_positions)[:height, :width]
 
     def _refined(
         self,
@@ -297,21 +309,26 @@ class Codec:
         def encoder(pixels: np.ndarray) -> np.ndarray:
             return self._networks.encode(to_float(pixels), level)
 
-        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config))
+        return self._run(encoder, padded, (STRIDE, 1), encoder_halo(self._config), self._positions)
 
     def _run(
-        self, network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, block: tuple[int, int], halo: int
+        self,
+        network: Callable[[np.ndarray], np.ndarray],
+        x: np.ndarray,
+        block: tuple[int, int],
+        halo: int,
+        positions: int,
     ) -> np.ndarray:
-        """Runs a network on the whole of `x` if memory allows, otherwise in tiles."""
+        """Runs a network on the whole of `x`, or in tiles if `x` has more latent positions than memory allows."""
         rows, columns = x.shape[0] // block[0], x.shape[1] // block[0]
-        if rows * columns <= self._positions:
+        if rows * columns <= positions:
             return network(x)
         if self._config.norm == "instance":
             raise CompressGANError(
                 f"{columns * STRIDE} x {rows * STRIDE} pixels need more memory than allowed; a model with instance "
                 "norm cannot process a photo in tiles, because the norm depends on the whole photo"
             )
-        side = max(MIN_TILE, math.isqrt(self._positions) - 2 * halo)
+        side = max(MIN_TILE, math.isqrt(positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
 
 

@@ -20,7 +20,12 @@ def encoder_halo(config: Config) -> int:
 
 def generator_halo(config: Config) -> int:
     """Returns how far the generator looks beyond a latent position, in latent positions, rounded up."""
-    pixels, scale = STRIDE * (1 + 2 * config.generator_blocks), STRIDE
+    return 1 + 2 * config.generator_blocks + upsampling_halo(config)
+
+
+def upsampling_halo(config: Config) -> int:
+    """Returns how far the layers after the trunk look beyond a latent position, in latent positions, rounded up."""
+    pixels, scale = 0, STRIDE
     for _ in config.generator_widths[1:]:
         pixels += scale
         scale //= 2
@@ -31,11 +36,20 @@ def generator_halo(config: Config) -> int:
 
 
 def bytes_per_position(config: Config) -> int:
-    """Returns the approximate memory that the networks need per latent position, in bytes.
+    """Returns the approximate memory that encoder and upsampling need per latent position, in bytes.
 
-    It is three times the largest activation (its input, itself and its ReLU) and twice the photo, all in float32.
+    It is the largest activation four times (its input, itself, its ReLU and a copy), with realism three times more
+    (realism's change of a convolution, the same times the realism, and the sum), and the photo twice, all in float32.
     """
     encoder = [width * (STRIDE / config.stem_block) ** 2 / 4**i for i, width in enumerate(config.encoder_widths)]
     generator = [width * 4**i for i, width in enumerate(config.generator_widths)]
     generator.append(config.finish_width * (2 * STRIDE / config.stem_block) ** 2)
-    return int(4 * (3 * max(encoder + generator) + 2 * 3 * STRIDE**2))
+    return int(4 * ((7 if config.realism else 4) * max(encoder + generator) + 2 * 3 * STRIDE**2))
+
+
+def trunk_bytes_per_position(config: Config) -> int:
+    """Returns the approximate memory that the generator's trunk needs per latent position, in bytes.
+
+    It is five activations in float32, of which one is the trunk's output.
+    """
+    return 4 * 5 * config.generator_widths[0]

@@ -50,8 +50,11 @@ class Networks(Protocol):
     def encode(self, photo: np.ndarray, level: int) -> np.ndarray:
         """Photo (16 h, 16 w, 3) float32 in [-1, 1] -> latents (h, w, C) float32."""
 
-    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
-        """Quantized latents (h, w, C) float32, realism in [0, 1] -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
+    def features(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
+        """Quantized latents (h, w, C) float32, realism in [0, 1] -> features of the generator's trunk (h, w, width)."""
+
+    def upsample(self, features: np.ndarray, level: int, realism: float) -> np.ndarray:
+        """Features (h, w, width) float32, realism in [0, 1] -> photo (16 h, 16 w, 3) float32 in [-1, 1]."""
 
     def loss_and_gradient(
         self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
@@ -99,9 +102,13 @@ class LiteRTNetworks:
         positions = photo.shape[0] * photo.shape[1] // STRIDE**2
         return self._run("encode", positions, level, photo=photo)["latents"]
 
-    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
+    def features(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
         positions = latents.shape[0] * latents.shape[1]
-        return self._run("generate", positions, level, latents=latents, realism=np.float32(realism))["photo"]
+        return self._run("trunk", positions, level, latents=latents, realism=np.float32(realism))["features"]
+
+    def upsample(self, features: np.ndarray, level: int, realism: float) -> np.ndarray:
+        positions = features.shape[0] * features.shape[1]
+        return self._run("upsample", positions, level, features=features, realism=np.float32(realism))["photo"]
 
     def loss_and_gradient(
         self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
@@ -131,6 +138,7 @@ class LiteRTNetworks:
         smallest = {
             "photo": np.zeros((STRIDE, STRIDE, 3), np.float32),
             "latents": np.zeros((1, 1, self.config.latent_channels), np.float32),
+            "features": np.zeros((1, 1, self.config.generator_widths[0]), np.float32),
             "importance": np.zeros((STRIDE, STRIDE), np.float32),
             "level": np.int32(0),
             "realism": np.float32(0),

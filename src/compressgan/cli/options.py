@@ -78,7 +78,7 @@ def location(text: str) -> Path | str:
 def add_memory_options(parser: argparse.ArgumentParser) -> None:
     """Adds --memory and --threads."""
     parser.add_argument(
-        "--memory", metavar="GIB", type=_gibibytes, default="1", help="memory for the networks; default: 1 GiB"
+        "--memory", metavar="GIB", type=_gibibytes, default="0.5", help="memory for the networks; default: 0.5 GiB"
     )
     parser.add_argument(
         "--threads",

@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from compressgan.checkpoint import LITERT_FILE, write_litert
 from compressgan.errors import CompressGANError
+from compressgan.networks.generator import split_generator
 from compressgan.networks.litert_gradients import convertible_gradients
 from compressgan.networks.model import CompressGAN
 from compressgan.quiet import without_lines
@@ -70,7 +71,8 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     Its signatures, for any height and width, with levels from 0; all arrays are float32, except level, int32:
 
         encode    photo (16 h, 16 w, 3) in [-1, 1], level ()                     -> latents (h, w, C)
-        generate  quantized latents (h, w, C), level (), realism ()              -> photo (16 h, 16 w, 3) in [-1, 1]
+        trunk     quantized latents (h, w, C), level (), realism ()              -> features (h, w, width of the trunk)
+        upsample  features (h, w, width of the trunk), level (), realism ()      -> photo (16 h, 16 w, 3) in [-1, 1]
         refine    latents (h, w, C), photo (16 h, 16 w, 3), importance (16 h, 16 w), level (), rate_weight ()
                   -> loss (), its gradient with respect to the latents (h, w, C); not for instance norm
     """
@@ -78,6 +80,8 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     photo, level = tf.TensorSpec((None, None, 3), name="photo"), tf.TensorSpec((), tf.int32, name="level")
     realism, rate_weight = tf.TensorSpec((), name="realism"), tf.TensorSpec((), name="rate_weight")
     importance = tf.TensorSpec((None, None), name="importance")
+    features = tf.TensorSpec((None, None, model.config.generator_widths[0]), name="features")
+    trunk, upsampling = split_generator(model.generator)
 
     def batch(*one: tf.Tensor) -> list[tf.Tensor]:
         return [tf.expand_dims(x, 0) for x in one]
@@ -85,8 +89,11 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
     def encode(photo: tf.Tensor, level: tf.Tensor) -> list[tf.Tensor]:
         return [tf.squeeze(model.encoder(batch(photo, level)), 0)]
 
-    def generate(latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> list[tf.Tensor]:
-        return [tf.squeeze(model.generator(batch(latents, level, realism)), 0)]
+    def generate_features(latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.squeeze(trunk(batch(latents, level, realism)), 0)]
+
+    def upsample(features: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.squeeze(upsampling(batch(features, level, realism)), 0)]
 
     def refine(latents: tf.Tensor, *others: tf.Tensor) -> list[tf.Tensor]:
         with convertible_gradients():
@@ -94,7 +101,8 @@ def _signatures(model: CompressGAN) -> dict[str, Signature]:
         return [loss, *tf.gradients(smooth, latents)]
 
     signatures = {"encode": (encode, [photo, level], ["latents"])}
-    signatures["generate"] = (generate, [latents, level, realism], ["photo"])
+    signatures["trunk"] = (generate_features, [latents, level, realism], ["features"])
+    signatures["upsample"] = (upsample, [features, level, realism], ["photo"])
     if model.config.norm != "instance":
         signatures["refine"] = (refine, [latents, photo, importance, level, rate_weight], ["loss", "gradient"])
     return signatures

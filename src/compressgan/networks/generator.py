@@ -53,6 +53,19 @@ def build_generator(config: Config) -> keras.Model:
     return keras.Model([latents, level, realism], x, name="generator")
 
 
+def split_generator(generator: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns G in two parts that share its weights.
+
+    The trunk maps G's inputs to features (B, h, w, width of the trunk) at 1/16 of the photo's size. The upsampling maps
+    features, levels and realism to photos. It needs nearly all of G's memory, but sees only a few positions around
+    each, so a large photo is best upsampled in tiles after the trunk has seen it as a whole.
+    """
+    _, level, realism = generator.inputs
+    features = generator.get_layer("trunk_modulation").output
+    trunk = keras.Model(generator.inputs, features, name="trunk")
+    return trunk, keras.Model([features, level, realism], generator.output, name="upsampling")
+
+
 def of_realism(variable: keras.Variable) -> bool:
     """Returns whether a weight of the generator does nothing at realism 0."""
     return REALISM in variable.path

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from compressgan.coding.context_model import Prior
+from compressgan.networks.generator import split_generator
 from compressgan.networks.model import CompressGAN
 
-_PHOTO, _LATENTS = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None, None))
+_PHOTO, _LATENTS = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None, None))  # or the trunk's features
 _MAP, _LEVEL, _NUMBER = tf.TensorSpec((None, None)), tf.TensorSpec((), tf.int32), tf.TensorSpec(())
 
 
@@ -23,6 +24,7 @@ class TensorFlowNetworks:
 
     def __init__(self, model: CompressGAN) -> None:
         self._model = model
+        self._trunk, self._upsampling = split_generator(model.generator)
         self.config = model.config
 
     @property
@@ -43,9 +45,13 @@ class TensorFlowNetworks:
         with _memory_errors():
             return self._encode(photo, level - 1).numpy()
 
-    def generate(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
+    def features(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
         with _memory_errors():
-            return self._generate(latents, level - 1, realism).numpy()
+            return self._features(latents, level - 1, realism).numpy()
+
+    def upsample(self, features: np.ndarray, level: int, realism: float) -> np.ndarray:
+        with _memory_errors():
+            return self._upsample(features, level - 1, realism).numpy()
 
     def loss_and_gradient(
         self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
@@ -59,9 +65,15 @@ class TensorFlowNetworks:
         return self._model.encoder([photo[tf.newaxis], level[tf.newaxis]])[0]
 
     @tf.function(input_signature=[_LATENTS, _LEVEL, _NUMBER])
-    def _generate(self, latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> tf.Tensor:
+    def _features(self, latents: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> tf.Tensor:
         latents = tf.ensure_shape(latents, (None, None, self.config.latent_channels))
-        return self._model.generator([latents[tf.newaxis], level[tf.newaxis], realism[tf.newaxis]])[0]
+        features = self._trunk([latents[tf.newaxis], level[tf.newaxis], realism[tf.newaxis]])[0]
+        return tf.cast(features, tf.float32)
+
+    @tf.function(input_signature=[_LATENTS, _LEVEL, _NUMBER])
+    def _upsample(self, features: tf.Tensor, level: tf.Tensor, realism: tf.Tensor) -> tf.Tensor:
+        features = tf.ensure_shape(features, (None, None, self.config.generator_widths[0]))
+        return self._upsampling([features[tf.newaxis], level[tf.newaxis], realism[tf.newaxis]])[0]
 
     @tf.function(input_signature=[_LATENTS, _PHOTO, _MAP, _LEVEL, _NUMBER])
     def _loss_and_gradient(
