@@ -125,6 +125,12 @@ def test_litert_out_of_memory_is_a_memory_error(checkpoint: Path) -> None:
     np.testing.assert_array_equal(networks.features(latents, 1, 0.0), expected)
 
 
+@pytest.mark.parametrize(("signature", "inputs"), [("paint", {"latents", "level"}), ("encode", {"photo"})])
+def test_a_litert_file_of_another_version_is_refused(checkpoint: Path, signature: str, inputs: set[str]) -> None:
+    with pytest.raises(CompressGANError, match=r"codec.tflite is of another version; write it anew"):
+        load_networks(checkpoint)._load(signature, inputs)
+
+
 def test_compressing_and_reconstructing_import_no_tensorflow(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     code = (
         "import runpy, sys\n"

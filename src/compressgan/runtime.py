@@ -146,9 +146,10 @@ class LiteRTNetworks:
         }
         with without_lines(_LITERTS_LINES):
             interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
-            runner = interpreter.get_signature_runner(signature)
-            if set(runner.get_input_details()) != inputs:
+            known = interpreter.get_signature_list().get(signature, {"inputs": ()})
+            if set(known["inputs"]) != inputs:
                 raise CompressGANError(f"{LITERT_FILE} is of another version; write it anew with src/export.py")
+            runner = interpreter.get_signature_runner(signature)
             runner(**{name: smallest[name] for name in runner.get_input_details()})  # announces what LiteRT uses
         return runner
 
