@@ -119,7 +119,7 @@ def test_a_run_trains_on_its_own_photos(
     """Another run that writes its index to the same folder at the same time changes nothing."""
     write = data.write_index
     monkeypatch.setattr(data, "write_index", lambda path, images: write(path, ["/of/another/run.png"]))
-    arguments = Namespace(index=tmp_path / "index", path=[photos], hold_out=None)
+    arguments = Namespace(index=tmp_path / "index", path=[photos], hold_out=[])
     train_paths, test_paths = train.index_images(arguments, tiny, tmp_path / "run")
     assert sorted(train_paths + test_paths) == sorted(map(str, data.find_images([photos])[0]))
 
