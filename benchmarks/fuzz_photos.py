@@ -59,7 +59,6 @@ class Kind(NamedTuple):
     turned: bool = False
 
 
-LOSSLESS = {"lossless": True}
 KINDS = (
     Kind("jpg", ("RGB", "L"), {"quality": 95}, 4, turned=True),
     Kind("jpg", ("RGB", "L"), {"quality": 95, "progressive": True}, 4, turned=True),
@@ -68,7 +67,7 @@ KINDS = (
     Kind("tif", ("RGB", "RGBA", "L"), {"compression": "tiff_lzw"}, turned=True),
     Kind("tif", ("RGB", "RGBA", "L"), {"compression": "tiff_deflate"}, turned=True),
     Kind("tif", ("RGB", "L"), {"compression": "packbits"}, turned=True),
-    Kind("webp", ("RGB", "RGBA"), LOSSLESS | {"exact": True}, turned=True),
+    Kind("webp", ("RGB", "RGBA"), {"lossless": True, "exact": True}, turned=True),
     Kind("webp", ("RGB",), {"quality": 95}, 4, turned=True),
     Kind("avif", ("RGB",), {"quality": 95}, 4),
     Kind("jp2", ("RGB", "L")),
