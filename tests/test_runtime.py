@@ -107,6 +107,9 @@ def test_threads_may_share_a_codec_and_large_photos_release_memory(
             np.testing.assert_array_equal(reconstruction, expected)
     monkeypatch.setattr(runtime, "_LARGE", 50)
     np.testing.assert_array_equal(codec.decompress(data), expected)
+    assert set(codec._networks._runners) == {"trunk", "upsample"}  # or each would be loaded anew for every photo
+    monkeypatch.setattr(runtime, "_LARGE", 5)
+    np.testing.assert_array_equal(codec.decompress(data), expected)
     assert set(codec._networks._runners) == {"upsample"}
     assert codec.compress(photo) == data
 

@@ -89,6 +89,7 @@ class LiteRTNetworks:
         self._prior = [arrays[name] for name in shapes]
         self._model, self._threads = model, threads
         self._runners: dict[str, SignatureRunner] = {}
+        self._positions: dict[str, int] = {}  # in each one's last call
         self._lock = threading.Lock()
 
     def prior(self, level: int) -> Prior:
@@ -103,7 +104,7 @@ class LiteRTNetworks:
         return self._run("encode", positions, level, photo=photo)["latents"]
 
     def features(self, latents: np.ndarray, level: int, realism: float) -> np.ndarray:
-        positions = latents.shape[0] * latents.shape[1]
+        positions = latents.shape[0] * latents.shape[1] // 16  # each needs a sixteenth of the memory that others need
         return self._run("trunk", positions, level, latents=latents, realism=np.float32(realism))["features"]
 
     def upsample(self, features: np.ndarray, level: int, realism: float) -> np.ndarray:
@@ -123,7 +124,10 @@ class LiteRTNetworks:
         with self._lock:
             if positions > _LARGE:
                 # Each network keeps its memory. Those of a large photo must not add up.
-                self._runners = {name: runner for name, runner in self._runners.items() if name == signature}
+                for name in self._runners.keys() - {signature}:
+                    if self._positions[name] > _LARGE:
+                        del self._runners[name]
+            self._positions[signature] = positions
             try:
                 if signature not in self._runners:
                     self._runners[signature] = self._load(signature, {"level", *inputs})
