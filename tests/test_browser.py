@@ -222,6 +222,10 @@ def test_the_page_shows_what_python_shows(page: Page, checkpoint: Path, tmp_path
     page.locator("#input").set_input_files(small)
     expect(page.locator("#status")).to_contain_text("40 x 40")
     assert_painted(page, codec.decompress(small.read_bytes(), 0.25))
+    for _ in range(100):  # a terminated worker is reported a little later
+        if not page.workers:
+            break
+        page.wait_for_timeout(100)
     assert not page.workers  # the slow file's is gone
 
 
