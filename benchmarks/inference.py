@@ -21,10 +21,11 @@ from pathlib import Path
 from compressgan.cli import run
 from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
-from compressgan.images.reading import read_photo
+from compressgan.images.files import inputs_under
+from compressgan.images.reading import is_photo, read_photo
 from compressgan.images.writing import write_picture
 from config import PROJECT
-from photos import fitted, photos_under
+from photos import fitted
 from timing import REPEATS, fastest
 
 SIZE = (768, 512)  # width and height of the photos, pixels
@@ -52,9 +53,9 @@ def main() -> int:
         "--large", metavar=("W", "H"), type=int, nargs=2, default=(6000, 4000), help="its pixels; default: 6000 4000"
     )
     arguments = parser.parse_args()
-    photos = photos_under(arguments.path)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        photos = inputs_under(arguments.path, folder, "photos", is_photo)
         fitted(photos, SIZE, arguments.count, folder / "photos")
         large = tuple(arguments.large)
         if min(large):

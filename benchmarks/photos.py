@@ -7,22 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from compressgan.errors import CompressGANError
-from compressgan.images.files import files_under
-from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
-
-
-def photos_under(folder: Path) -> list[Path]:
-    """Lists the photos under a folder.
-
-    Raises:
-        CompressGANError: there is none.
-    """
-    photos = [file for file in files_under(folder) if is_photo(file)]
-    if not photos:
-        raise CompressGANError(f"{folder}: no photos in this folder")
-    return photos
 
 
 def fitted(photos: list[Path], size: tuple[int, int], count: int, folder: Path) -> None:

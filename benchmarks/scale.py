@@ -25,8 +25,9 @@ from compressgan.cli.jobs import find_jobs
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Figures
 from compressgan.evaluation.summary import Summary
+from compressgan.images.files import inputs_under
 from compressgan.images.reading import is_photo
-from photos import fitted, photos_under
+from photos import fitted
 
 SIZE = (1632, 1224)  # width and height of the photos, pixels: 2 megapixels
 LISTED = 20_000  # photos for what the calling process does
@@ -38,9 +39,9 @@ def main() -> int:
     parser.add_argument("--workers", metavar="N", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--count", type=int, default=8, help="photos for each worker; default: %(default)s")
     arguments = parser.parse_args()
-    photos = photos_under(arguments.path)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        photos = inputs_under(arguments.path, folder, "photos", is_photo)
         fitted(photos, SIZE, arguments.count * max(arguments.workers), folder / "photos")
         print(f"{SIZE[0]} x {SIZE[1]} | photos a second | GiB a worker | GiB of the calling process")
         print("---|---:|---:|---:")

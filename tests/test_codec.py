@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import multiprocessing
 import pickle
 from dataclasses import replace
@@ -63,6 +64,13 @@ def test_no_file_is_larger_than_its_bound(codec: Codec, height: int, width: int,
     assert 8 * len(data) / (height * width) <= codec.bound(height, width)
 
 
+def test_a_large_file_is_not_larger_than_its_bound(codec: Codec) -> None:
+    side = 400
+    symbols = np.random.default_rng(0).integers(0, 5, (side, side, 4), dtype=np.int32)
+    data = codec.to_bytes(symbols, 16 * side, 16 * side, coder="block")
+    assert 8 * len(data) / (16 * side) ** 2 <= codec.bound(16 * side, 16 * side)
+
+
 def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Config) -> None:
     data = codec.compress(make_photo(32, 32))
     other = Codec(TensorFlowNetworks(CompressGAN(tiny)))
@@ -86,6 +94,11 @@ def test_levels_and_realisms_that_do_not_exist(codec: Codec) -> None:
     for realism in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="realism must be in"):
             codec.decompress(codec.compress(photo), realism)
+
+
+def test_no_limit_on_the_rate(codec: Codec) -> None:
+    photo = make_photo(32, 32)
+    assert codec.compress(photo, bpp=math.inf) == codec.compress(photo, bpp=1e6)
 
 
 @pytest.mark.parametrize("coder", CODERS)

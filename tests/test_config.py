@@ -43,6 +43,7 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ),
         ({"learning_rate": float("nan")}, "learning_rate: input should be a finite number, not nan"),
         ({"perceptual_coeff": -1}, "perceptual_coeff: input should be greater than or equal to 0, not -1"),
+        ({"distortion_coeff": 0}, "distortion_coeff: input should be greater than 0, not 0"),
         ({"ema_decay": 1.5}, "ema_decay: input should be less than or equal to"),
     ],
 )

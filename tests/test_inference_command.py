@@ -130,6 +130,7 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
         (("-c", photo, "--report"), "need -path"),
         (("-c", photo, "--bin-only"), "need -path"),
         (("-path", photo, "--bin-only", "--realism", 1), "which --bin-only does not make"),
+        (("-path", photos, "--mask", photos), f"{photos}: all of the photos are in the place of the masks"),
     ):
         assert_one_error_line(run_cli("inference.py", *arguments, "-o", out), words, code=2)
     for arguments in (
@@ -140,6 +141,22 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
         result = run_cli("inference.py", *arguments)
         assert result.returncode == 2
         assert result.stderr.startswith("usage: inference.py")
+
+
+def test_no_file_of_the_user_is_overwritten(checkpoint: Path, photos: Path) -> None:
+    (photos / "a_reconstructed.png").write_bytes((photos / "sub" / "d.png").read_bytes())
+    several = ("-path", photos / "a.png", photos / "a_reconstructed.png")
+    result = run_cli("inference.py", "-r", checkpoint, *several, "-o", photos)
+    assert_one_error_line(result, "a_reconstructed.png: would be made from", "but is a photo to compress", code=2)
+    (photos / "a.bin").write_bytes(b"firmware")
+    for options in ((), ("--bin-only",)):
+        result = run_cli("inference.py", "-r", checkpoint, "-path", photos / "a.png", "-o", photos, *options)
+        assert_one_error_line(result, "a.bin: not written by this program; move it")
+    assert (photos / "a.bin").read_bytes() == b"firmware"
+    assert (photos / "a_reconstructed.png").read_bytes() == (photos / "sub" / "d.png").read_bytes()
+    (photos / "b.bin").touch()
+    result = run_cli("inference.py", "-r", checkpoint, "-path", photos / "b.jpg", "-o", photos, "--bin-only")
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_photo_that_the_format_cannot_hold_is_named_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
@@ -264,8 +281,9 @@ def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Pat
     assert (compressed / "b_reconstructed.webp").exists()
 
     result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", compressed)
-    assert result.returncode == 0, result.stderr
-    assert (compressed / "a.bin").read_bytes()[:3] == b"CGN"
+    assert "a.bin: not written by this program" in result.stderr
+    assert (compressed / "a.bin").read_bytes() == b"mine"
+    assert (compressed / "c.bin").read_bytes() != other
 
 
 def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

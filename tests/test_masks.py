@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,7 +15,7 @@ from PIL import Image
 from compressgan import Codec, CompressGANError
 from compressgan.coding.arithmetic_coder import FREE, encode, with_likeliest
 from compressgan.evaluation.metrics import psnr, region_psnr
-from compressgan.images.masks import free_positions, importance
+from compressgan.images.masks import free_positions, importance, read_mask
 from compressgan.images.reading import read_photo
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 from test_arithmetic_coder import random_prior
@@ -40,6 +41,16 @@ def test_white_matters_and_black_does_not() -> None:
         importance(cut_out, 10, 20)
     cut_out[..., 3] = 255
     np.testing.assert_array_equal(importance(Image.fromarray(cut_out), 10, 20), found)
+
+
+def test_masks_in_files(tmp_path: Path) -> None:
+    mask = np.zeros((10, 20), np.uint8)
+    mask[:, :8] = 255
+    tifffile.imwrite(tmp_path / "double.tif", mask / 255.0)  # which Pillow does not open
+    np.testing.assert_array_equal(read_mask(tmp_path / "double.tif"), mask)
+    Image.fromarray(np.dstack([mask] * 4)).save(tmp_path / "cut_out.png")
+    with pytest.raises(CompressGANError, match=r"cut_out.png: a mask cannot be transparent"):
+        read_mask(tmp_path / "cut_out.png")
 
 
 @settings(max_examples=30, deadline=None)

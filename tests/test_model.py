@@ -114,6 +114,9 @@ def test_damaged_checkpoints_say_what_is_wrong(checkpoint: Path, tmp_path: Path)
     (folder / "config.json").write_text(text.replace('"centers"', '"center"'))
     with pytest.raises(CompressGANError, match=r"config\.json: not valid checkpoint settings"):
         read_config(folder)
+    (folder / "config.json").write_bytes(text.encode("utf-16")[:-1])
+    with pytest.raises(CompressGANError, match="not valid checkpoint settings"):
+        read_config(folder)
     (folder / "config.json").write_text("[]")
     with pytest.raises(CompressGANError, match=r"config\.json: not valid checkpoint settings"):
         read_config(folder)

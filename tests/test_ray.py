@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import signal
@@ -18,6 +19,8 @@ import pytest
 from PIL import Image
 
 from compressgan import Codec
+from compressgan.cli.cluster import _work
+from compressgan.cli.jobs import Job
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 if TYPE_CHECKING:
@@ -213,6 +216,13 @@ def test_a_cluster_that_requires_a_token(
     finally:
         head.terminate()
         head.wait(30)
+
+
+def test_a_worker_without_the_model_says_so(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a worker changes to the caller's folder
+    arguments = argparse.Namespace(r=tmp_path / "nowhere", memory=2**29, effort=0)
+    outcome = _work((arguments, str(tmp_path)), Job(photos / "a.png", "a.png", tmp_path / "out" / "a"))
+    assert outcome.error == f"{tmp_path}/nowhere/config.json: no such file, so {tmp_path}/nowhere is not a checkpoint"
 
 
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

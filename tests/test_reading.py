@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from compressgan.errors import CompressGANError
 from compressgan.images.pixels import to_float, to_uint8
-from compressgan.images.reading import has_heic, is_image, is_photo, read_photo
+from compressgan.images.reading import as_photo, has_heic, is_image, is_photo, read_photo
 from conftest import make_photo
 
 PHOTO = make_photo(20, 30)
@@ -88,6 +88,16 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
     notes: list[str] = []
     assert (read_photo(tmp_path / "moving.gif", notes.append) == (255, 0, 0)).all()
     assert len(notes) == 1
+
+
+def test_a_later_frame_is_whole(tmp_path: Path) -> None:
+    """A frame of a GIF file holds only what has changed since the one before."""
+    frames = [Image.new("RGB", (8, 8), "red") for _ in range(2)]
+    frames[1].putpixel((5, 5), (0, 0, 255))
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "moving.gif") as image:
+        image.seek(1)
+        np.testing.assert_array_equal(as_photo(image), np.asarray(frames[1]))
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_exact_photos_stay_exact(tmp_path: Path) -> None:
     (found,) = summary.of()
     assert found.psnr == math.inf
     assert "PSNR inf dB" in mean_line(summary.of(["a.png"]))
+    summary.write()
+    assert "PSNR inf dB" in mean_line(Summary(tmp_path).of(["a.png"]))
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from compressgan.cli import train
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.training import data
+from compressgan.training.data import TRAIN_INDEX, read_index
 from compressgan.training.guards import LOG_FOLDER, locked
 from conftest import ROOT, assert_one_error_line, run_cli
 
@@ -61,6 +62,23 @@ def test_several_inputs_and_none_of_our_own_pictures(checkpoint: Path, photos: P
     )
     made = {str(path.relative_to(tmp_path / "again")) for path in (tmp_path / "again").rglob("*.bin")}
     assert made == {"a.bin", "c.bin", "mine_comparison.bin", "sub/d.bin"}
+
+    # Neither are they trained on, nor prepared for training, nor taken for photos where a pattern names them.
+    result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "small", "--size", 32, 32)
+    assert "4 photos of 32 x 32" in result.stdout
+    pattern = sorted(inside.glob("a*.png"))
+    result = run_cli("inference.py", "-r", checkpoint, "-path", *pattern, "-o", tmp_path / "pattern", "--bin-only")
+    assert_one_error_line(result, "no photos are left")
+    settings = ("steps=1", "adversarial_from=1", "train_fraction=1", "validate_every=9", "crop_size=32", "batch_size=1")
+    run = ("-r", tmp_path / "run", "--index", tmp_path / "index", "--logdir", tmp_path / "logs", "--perceptual", "off")
+    result = run_cli("train.py", *run, "-path", photos, "--set", *settings, "levels=1", "default_level=1")
+    assert result.returncode == 0, result.stderr
+    assert [Path(path).name for path in read_index(tmp_path / "index" / TRAIN_INDEX)] == [
+        "a.png",
+        "c.webp",
+        "mine_comparison.png",
+        "d.png",
+    ]
 
 
 @pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])

@@ -17,7 +17,7 @@ from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.model import CompressGAN
 from compressgan.training.data import validation_photos
-from compressgan.training.guards import locked
+from compressgan.training.guards import deferred_signals, locked
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
 from compressgan.training.validation import Validator
@@ -154,9 +154,10 @@ def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, c
     source = CompressGAN.load(checkpoint)
     for model in (trainer.model, trainer.ema):
         assert_equal(source.get_weights(), model.get_weights())
-    other = tiny.replace(latent_channels=6)
-    with pytest.raises(CompressGANError, match=r"encoder/bottleneck/kernel has shape \(3, 3, 16, 4\), but"):
-        Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
+    for name, value, before in (("latent_channels", 6, 4), ("latent_bound", 4.0, 2.5)):
+        other = tiny.replace(**{name: value})
+        with pytest.raises(CompressGANError, match=f"{name} is {before}, but {value} in the new run"):
+            Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
@@ -255,6 +256,19 @@ def test_a_signal_lets_the_step_end_and_is_saved_with_it(
     assert int(again.step) == 4
     again.fit(paths, [])
     assert_equal(weights(whole), weights(again))
+
+
+def test_a_background_job_keeps_ignoring_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_signals() as received:
+            signal.raise_signal(signal.SIGINT)
+            assert not received
+            signal.raise_signal(signal.SIGTERM)
+            assert received == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_damaged_training_state_is_not_overwritten(tmp_path: Path, tiny: Config, paths: list[str]) -> None:

@@ -38,14 +38,14 @@ def read_config(directory: Path) -> tuple[Config, str]:
     """
     path = directory / CONFIG_FILE
     try:
-        return _parsed(path, path.read_text(encoding="utf-8"))
+        return _parsed(path, path.read_bytes())
     except FileNotFoundError:
         raise CompressGANError(f"{path}: no such file, so {directory} is not a checkpoint") from None
     except OSError as error:
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
 
 
-def _parsed(path: Path, description: str) -> tuple[Config, str]:
+def _parsed(path: Path, description: str | bytes) -> tuple[Config, str]:
     try:
         values = json.loads(description)
         return Config.from_json(values["config"]), values["fingerprint"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,7 +100,7 @@ class Codec:
         channels = self._config.latent_channels
         rows, columns = latent_size(height, width)
         bits = rows * columns * channels * math.log2(len(self.centers))
-        payload = math.ceil(bits / 8) + 1  # the coder may need one more
+        payload = math.ceil(bits / 8 * 1.0001) + 1  # the coder rounds probabilities, and ends with a whole byte
         container = len(Bitstream(height, width, channels, 1, self.fingerprint, "block", b"").to_bytes())
         return 8 * (payload + container) / (height * width)
 
@@ -139,7 +140,7 @@ class Codec:
             raise ValueError("give only one of level, size and bpp")
         photo = as_photo(image)
         height, width = photo.shape[:2]
-        most = math.floor(bpp * height * width / 8) if bpp is not None else size
+        most = math.floor(min(bpp * height * width / 8, sys.maxsize)) if bpp is not None else size
 
         if most is None:
             return self.to_bytes(self.symbols(photo, level, mask), height, width, level, coder=coder)

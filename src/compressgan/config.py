@@ -107,7 +107,7 @@ class Config(BaseModel):
     """Use the non-saturating cross-entropy on logits instead of LSGAN."""
     adversarial_coeff: Weight = 0.5
     """Weight of the adversarial term."""
-    distortion_coeff: Weight = 12.0
+    distortion_coeff: Annotated[float, Field(gt=0)] = 12.0
     """Weight of the MSE on [-1, 1]."""
     rate_coeff: Weight = 0.05
     """Weight of the latents' code length in bits per pixel at the start, at every level: the paper's beta, 0 there."""

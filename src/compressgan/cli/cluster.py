@@ -136,11 +136,11 @@ def _result(job: Job, ended: ObjectRef) -> Result:
 def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
     """Compresses a photo in a worker."""
     outcome = _Outcome()
-    compressor = _compressor(settings)
-    compressor.note = lambda file, text: outcome.notes.append(text)
     with _collecting(outcome.warnings):
         urls: dict[str, str] = {}
         try:
+            compressor = _compressor(settings)
+            compressor.note = lambda file, text: outcome.notes.append(text)
             with localized(job, compressor.arguments) as (own, urls):
                 outcome.result = compressor(own)
         except CompressGANError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+import os
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, naming, note_once, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.cli.remote import find_photos, staged
-from compressgan.coding.bitstream import BitstreamError
-from compressgan.errors import CompressGANError, UsageError, logger
+from compressgan.coding.bitstream import MAGIC, BitstreamError
+from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 from compressgan.images.files import make_folder, replacing
 from compressgan.images.masks import read_mask
 from compressgan.images.reading import is_photo, read_photo
@@ -108,8 +109,25 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
     if arguments.mask and not arguments.input_url:
         masks = arguments.mask.resolve()
         jobs = [job for job in jobs if not job.file.resolve().is_relative_to(masks)]
+        if not jobs:
+            raise UsageError(f"{arguments.mask}: all of the photos are in the place of the masks")
+    if not arguments.input_url:
+        assert_inputs_stay(jobs, output_suffixes(arguments))
     make_folder(arguments.o)
     return jobs
+
+
+def assert_inputs_stay(jobs: list[Job], suffixes: tuple[str, ...]) -> None:
+    """Checks that no output would replace an input.
+
+    Raises:
+        UsageError: one would.
+    """
+    inputs = {job.file.resolve() for job in jobs}
+    for job in jobs:
+        for path in map(job.output, suffixes):
+            if path.resolve() in inputs:
+                raise UsageError(f"{path}: would be made from {job.file}, but is a photo to compress, too")
 
 
 def output_suffixes(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -149,6 +167,19 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         if is_photo(path):
             found.setdefault(path.stem, []).append(path)
     return found
+
+
+def assert_replaceable(binary: Path) -> None:
+    """Checks that a file that would be written is missing, empty, or a `.bin` file of this program.
+
+    Raises:
+        CompressGANError: it is something else, such as a firmware image or a disk image of that name.
+    """
+    with naming(binary):
+        if os.path.exists(binary):
+            with binary.open("rb") as file:
+                if file.read(len(MAGIC)) not in (MAGIC, b""):
+                    raise CompressGANError("not written by this program; move it, or choose another output folder")
 
 
 class Compressor:
@@ -198,9 +229,15 @@ class Compressor:
         with job.timed("read"):
             job.photo = read_photo(job.file, lambda text: self.note(job.file, text))
             if self.arguments.mask:
-                job.mask = find_mask(self.arguments.mask, job)
-        for suffix in self._suffixes[1:]:  # fails before the work rather than after it
+                try:
+                    job.mask = find_mask(self.arguments.mask, job)
+                except OSError as error:
+                    raise CompressGANError(f"{error.filename}: {os_reason(error)}") from None
+        # These fail before the work rather than after it.
+        for suffix in self._suffixes[1:]:
             check_size(job.output(suffix), *job.photo.shape[:2])
+        if (binary := job.output(".bin")) in self.missing(job):
+            assert_replaceable(binary)
         return job
 
     def encode(self, job: Job) -> Job:

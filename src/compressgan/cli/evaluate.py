@@ -24,10 +24,11 @@ from tqdm import tqdm
 from compressgan.cli.jobs import note_once
 from compressgan.cli.network_metrics import add_metric_options, load_metrics
 from compressgan.cli.options import add_model_options, make_parser, require_extra
+from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import inputs_under, make_folder
-from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.reading import read_photo
 
 REACH = 4  # times the model's highest rate, up to which other codecs are measured
 KEPT = "evaluation.sqlite"
@@ -132,7 +133,7 @@ def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:
     """Returns a folder's photos by name, and the number of unreadable ones, each of which is logged."""
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
-    files, photos = inputs_under(folder, output, "images", is_photo), {}
+    files, photos = inputs_under(folder, output, "images", is_original), {}
     for file in files:
         try:
             photos[str(file.relative_to(folder))] = read_photo(file, partial(note_once, file))

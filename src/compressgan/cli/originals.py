@@ -11,8 +11,13 @@ from compressgan.images.reading import is_named_as_photo, is_photo
 
 def is_original(path: Path) -> bool:
     """Returns whether a file is a photo, and not a picture that an earlier call made."""
+    return not is_made(path) and is_photo(path)
+
+
+def is_made(path: Path) -> bool:
+    """Returns whether a file is a picture that an earlier call made, and says so if it is."""
     binary = _made_from(path)
-    return is_photo(path) if binary is None or not binary.exists() else _left_out(path, binary)
+    return binary is not None and binary.exists() and not _left_out(path, binary)
 
 
 def is_original_by_name(path: PurePosixPath, others: set[str]) -> bool:

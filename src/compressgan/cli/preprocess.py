@@ -18,10 +18,12 @@ from tqdm import tqdm
 
 from compressgan.cli.jobs import note_once
 from compressgan.cli.options import make_parser
+from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
+from compressgan.geometry import MAX_SIDE, size_fits
 from compressgan.images.files import inputs_under, make_folder, output_stems
-from compressgan.images.reading import is_photo, read_photo
+from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 
 
@@ -47,13 +49,13 @@ def main(project: Project) -> int:
 
 def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool) -> int:
     """Resizes all photos under a folder to size (width, height), and returns the exit code."""
-    if min(size) < 1:
-        raise UsageError("--size needs a width and a height of at least 1")
+    if not size_fits(*size):
+        raise UsageError(f"--size: {size[0]} x {size[1]} is not possible; sides are from 1 to {MAX_SIDE}")
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
     if output.resolve() in folder.resolve().parents:
         raise UsageError(f"{output}: contains the input folder, so originals could be overwritten")
-    files = inputs_under(folder, output, "images", is_photo)
+    files = inputs_under(folder, output, "images", is_original)
     make_folder(output)
 
     def work(job: tuple[Path, Path]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from compressgan.cli.jobs import Job, find_jobs
 from compressgan.cli.options import require_extra
-from compressgan.cli.originals import is_original, is_original_by_name
+from compressgan.cli.originals import is_made, is_original, is_original_by_name
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import is_utf8, output_stems
 
@@ -200,7 +200,15 @@ def find_photos(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> lis
         CompressGANError: there is no such folder, it holds no photo, or its store cannot be used.
     """
     here = arguments.input_url is None
-    jobs = find_jobs(arguments.path, arguments.o, "images", is_original) if here else _listed(arguments)
+    if here:
+        # With several, they may come from a pattern such as *.png. One is what the user wants.
+        several = len(arguments.path) > 1
+        paths = [path for path in arguments.path if not (several and path.is_file() and is_made(path))]
+        if not paths:
+            raise CompressGANError("no photos are left")
+        jobs = find_jobs(paths, arguments.o, "images", is_original)
+    else:
+        jobs = _listed(arguments)
     if not arguments.output_url:
         return jobs
     there = set(Folder(arguments.output_url).names()) if arguments.no_overwrite else set()

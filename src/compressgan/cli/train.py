@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, get_args
 
 from compressgan.checkpoint import read_config
 from compressgan.cli.options import make_parser, require_extra
+from compressgan.cli.originals import is_made
 from compressgan.cli.project import Project
 from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -264,6 +265,7 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
     if arguments.path:
         images, others = find_images(arguments.path)
         name_skipped([path for path in others if path not in (train_index.resolve(), test_index.resolve())])
+        images = [path for path in images if not is_made(path)]
         for table in arguments.hold_out:
             found = len(images)
             images = without_held_out(images, table)
@@ -287,7 +289,8 @@ def name_skipped(files: list[Path]) -> None:
     if photos:
         hint = "" if has_heic() else "; for HEIC: pip install pillow-heif"
         logger.warning(f"{_some(photos)}: cannot be read and are skipped{hint}")
-    rest = [path for path in files if path not in set(photos)]
+    known = set(photos)
+    rest = [path for path in files if path not in known]
     if rest:
         logger.warning(f"skipped, because they are not images: {_some(rest)}")
 

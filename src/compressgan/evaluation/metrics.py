@@ -95,22 +95,22 @@ def compare(
     )
 
 
-def mean(rows: Iterable, name: str) -> float:
-    """Returns the mean of one figure over the photos for which it is known and finite, or NaN without such photos."""
-    values = np.fromiter((value for row in rows if math.isfinite(value := getattr(row, name))), np.float64)
-    return float(np.mean(values)) if len(values) else math.nan
-
-
 class Means:
-    """The means of all figures over photos that are added one by one; each over those for which it is finite."""
+    """The means of all figures over photos; each over those for which it is finite.
 
-    def __init__(self) -> None:
+    Args:
+        rows: an object for each photo, whose attributes are its figures. More can be added one by one.
+    """
+
+    def __init__(self, rows: Iterable = ()) -> None:
         self.photos = 0
         self.exact = 0  # photos reconstructed without any error
         self.counts: Counter[str] = Counter()
         self._sums: Counter[str] = Counter()
+        for row in rows:
+            self.add(row)
 
-    def add(self, figures: Figures) -> None:
+    def add(self, figures: object) -> None:
         self.photos += 1
         self.exact += math.isinf(figures.psnr)
         for name, value in vars(figures).items():
@@ -130,9 +130,7 @@ def known(value: float | str) -> float | str | None:
 
 def mean_line(rows: Iterable[Figures]) -> str:
     """Returns the mean figures of several photos as one readable line."""
-    means = Means()
-    for row in rows:
-        means.add(row)
+    means = Means(rows)
     similarity = ""
     for label, name, digits in (("MS-SSIM", "ms_ssim", ".4f"), ("SSIMULACRA2", "ssimulacra2", ".1f")):
         count = means.counts[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from compressgan.evaluation.bench import Bench, Result, is_ours
 from compressgan.evaluation.curves import bd_rates, comparisons, of_sets
-from compressgan.evaluation.metrics import known, mean
+from compressgan.evaluation.metrics import Means, known
 from compressgan.images.files import write_csv, write_json
 
 MEANS = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "ssimulacra2", "vgg19_distance", "lpips")
@@ -31,8 +31,8 @@ def means(results: list[Result], kid: _Kid = lambda codec, setting, photos: math
     for codec, setting in kinds if results else []:
         rows = [result for result in results if (result.codec, result.setting) == (codec, setting)]
         row = {"codec": codec, "setting": setting, "photos": len(rows)}
-        for name in MEANS:
-            row[name] = known(mean(rows, name))
+        of_all = Means(rows)
+        row |= {name: known(of_all.of(name)) for name in MEANS}
         row["kid"] = known(kid(codec, setting, [result.photo for result in rows]))
         table.append(row)
     return sorted(table, key=lambda row: (not is_ours(row["codec"]), row["codec"], row["bpp"]))

@@ -119,7 +119,9 @@ def _values(figures: Figures) -> dict[str, Any]:
 
 
 def _figures(row: dict[str, Any]) -> Figures:
-    return Figures(**{name: math.nan if value is None else value for name, value in row.items()})
+    # A photo without errors has an infinite PSNR. Any other unknown figure was not measured.
+    unknown = {"psnr": math.inf}
+    return Figures(**{name: unknown.get(name, math.nan) if value is None else value for name, value in row.items()})
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from compressgan.images.tiff import eight_bits
 
+ON_WHITE = "transparency is shown on white"  # said of pictures that are transparent somewhere
 # Colours from all over the RGB cube, to test whether a profile changes anything.
 _SAMPLES = Image.fromarray(np.indices((9, 9, 9), np.uint8).reshape(3, 1, -1).transpose(1, 2, 0) * 31)
 
@@ -24,7 +25,7 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None, note: Callable[[str],
         note("its colour profile cannot be used and is ignored")
         colours = image.convert("RGB")
     if alpha and alpha.getextrema()[0] < 255:
-        note("transparency is shown on white")
+        note(ON_WHITE)
         colours = Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
     return colours
 

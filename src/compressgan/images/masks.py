@@ -9,7 +9,7 @@ from PIL import Image
 
 from compressgan.errors import CompressGANError
 from compressgan.geometry import STRIDE
-from compressgan.images.pixel_limit import pixel_limit_lifted
+from compressgan.images.colours import ON_WHITE
 from compressgan.images.reading import ImageLike, as_photo
 
 _BLACK = 8  # grey values below count as black, because JPEG leaves traces beside edges
@@ -29,21 +29,13 @@ def read_mask(mask: ImageLike) -> np.ndarray:
     name = f"{mask}: " if isinstance(mask, str | Path) else ""
     if isinstance(mask, np.ndarray) and mask.dtype == bool:
         mask = np.uint8(255) * mask
-    grey = np.asarray(Image.fromarray(as_photo(mask)).convert("L"))
-    if _is_transparent(mask):
+    notes: list[str] = []
+    grey = np.asarray(Image.fromarray(as_photo(mask, notes.append)).convert("L"))
+    if ON_WHITE in notes:
         raise CompressGANError(f"{name}a mask cannot be transparent")
     if grey.max() < _BLACK:
         raise CompressGANError(f"{name}the mask is black everywhere, so nothing would matter")
     return grey
-
-
-def _is_transparent(mask: ImageLike) -> bool:
-    """Returns whether a readable image is transparent anywhere."""
-    if isinstance(mask, str | Path):
-        with pixel_limit_lifted, Image.open(mask) as image:
-            return _is_transparent(image)
-    image = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
-    return image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
 
 
 def importance(mask: ImageLike, height: int, width: int) -> np.ndarray:

@@ -203,7 +203,7 @@ def _upright_srgb(
     if _frames(image) > 1:
         note(_FIRST_ONLY)
     _check_pixels(image)
-    covered = image.tile[0][1] if image.format == "GIF" and image.tile else None
+    covered = image.tile[0][1] if image.format == "GIF" and image.tile and not image.tell() else None
     image.load()
     profile = image.info.get("icc_profile")
     if facts and facts.grey_key is not None:
@@ -240,29 +240,30 @@ def _upright(image: Image.Image, note: Callable[[str], None]) -> Image.Image:
         return image
 
 
-def as_photo(image: ImageLike) -> np.ndarray:
+def as_photo(image: ImageLike, note: Callable[[str], None] = lambda text: None) -> np.ndarray:
     """Converts an image passed to the Python API to (H, W, 3) uint8 sRGB.
 
     Args:
         image: the path of a file, a Pillow image of any mode, or a uint8 array: (H, W) grey, (H, W, 3) RGB or
             (H, W, 4) RGBA.
+        note: is called with a short text for anything in the image that is lost.
 
     Raises:
         CompressGANError: the array has another type or shape, or a side of 0, or the image is damaged or too large.
     """
     if isinstance(image, str | Path):
-        return read_photo(image)
+        return read_photo(image, note)
     if isinstance(image, Image.Image):
         with pixel_limit_lifted, _naming_damage("image"):
             if image.format == "TIFF" and hasattr(image, "tag_v2") and tiff.misread_by_pillow(image):
                 raise UnsupportedImage("Pillow reads this TIFF image wrongly; pass the file's path instead")
-            return _upright_srgb(image)
+            return _upright_srgb(image, note)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise CompressGANError(f"an image array must hold uint8 values from 0 to 255, not {pixels.dtype}")
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or not pixels.size:
         raise CompressGANError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
-    return pixels if pixels.shape[2:] == (3,) else as_photo(Image.fromarray(pixels))
+    return pixels if pixels.shape[2:] == (3,) else as_photo(Image.fromarray(pixels), note)
 
 
 def is_image(path: Path) -> bool:

@@ -11,8 +11,8 @@ from compressgan.config import Config
 class Quantizer(keras.layers.Layer):
     """Maps each latent to one of L learnable centers.
 
-    The centers start at -(L // 2) .. L // 2. They are sorted on use, so an index means the same rank wherever
-    training moves them. Always float32.
+    They start at -(L // 2), -(L // 2) + 1, and so on. They are sorted on use, so an index means the same rank
+    wherever training moves them. Always float32.
     """
 
     def __init__(self, config: Config) -> None:

@@ -17,7 +17,7 @@ from compressgan.codec import Codec
 from compressgan.coding.arithmetic_coder import CODERS
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
-from compressgan.evaluation.metrics import compare, mean, ssim
+from compressgan.evaluation.metrics import Means, compare, ssim
 from compressgan.images.pixels import to_float
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.training.data import find_images, split, training_dataset, validation_photos
@@ -202,7 +202,8 @@ def train_and_measure(
         similarities.append(ssim(photo, reconstruction))
         if vgg19:
             distances.append(float(vgg19(*(to_float(x)[np.newaxis] for x in (photo, reconstruction)))))
-    figures = {name: mean(rows, name) for name in ("bpp", "bound_bpp", "psnr", "ms_ssim")}
+    means = Means(rows)
+    figures = {name: means.of(name) for name in ("bpp", "bound_bpp", "psnr", "ms_ssim")}
     known = [similarity for similarity in similarities if not math.isnan(similarity)]
     figures["ssim"] = float(np.mean(known)) if known else math.nan
     return {**figures, "vgg19_distance": float(np.mean(distances))} if vgg19 else figures

@@ -14,7 +14,10 @@ LOG_FOLDER = "log_folder"  # file in the folder of a run's training state: where
 
 @contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C or SIGTERM, so the current step can finish. A second one raises KeyboardInterrupt."""
+    """Collects the first Ctrl-C or SIGTERM, so the current step can finish. A second one raises KeyboardInterrupt.
+
+    A background job, which ignores Ctrl-C, keeps ignoring it.
+    """
     received: list[int] = []
 
     def receive(number: int, frame: object) -> None:
@@ -22,7 +25,8 @@ def deferred_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in numbers}
     try:
         yield received
     finally:

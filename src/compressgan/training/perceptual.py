@@ -20,7 +20,7 @@ LAYERS = ("block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2")  # the
 WAYS_OUT = (
     "connect to the internet once so that Keras can download the ImageNet weights, "
     "or give a weights file with --perceptual FILE.h5, "
-    "or train without VGG19 with --perceptual off"
+    "or do without VGG19 (train.py: --perceptual off)"
 )
 
 

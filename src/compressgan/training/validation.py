@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compressgan.codec import Codec
-from compressgan.evaluation.metrics import Figures, compare, mean
+from compressgan.evaluation.metrics import Figures, Means, compare
 from compressgan.images.pixels import to_float
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.model import CompressGAN
@@ -63,8 +63,8 @@ class Validator:
             reconstructions = [codec.decompress(file, realism=0.0) for file in files]
             rows[level] = [compare(codec, *job) for job in zip(self.photos, files, reconstructions, strict=True)]
             errors += [_mse(*pair) for pair in zip(self.photos, reconstructions, strict=True)]
-            for name in ("psnr", "ms_ssim", "bpp"):
-                figures[f"level{level}/{name}"] = mean(rows[level], name)
+            means = Means(rows[level])
+            figures |= {f"level{level}/{name}": means.of(name) for name in ("psnr", "ms_ssim", "bpp")}
             if level == shown:
                 pictures = [[codec.decompress(file, realism) for realism in self._realisms()] for file in files]
         rate = float(np.mean([figures[f"level{level}/bpp"] for level in rows]))
