@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from compressgan.codec import Codec
 from compressgan.evaluation import metrics
-from compressgan.evaluation.metrics import MS_SSIM_MIN_SIDE, compare, mean, mean_line, ms_ssim, psnr, ssim, ssimulacra2
+from compressgan.evaluation.metrics import MS_SSIM_MIN_SIDE, Means, compare, mean_line, ms_ssim, psnr, ssim, ssimulacra2
 from conftest import make_photo
 
 
@@ -66,9 +66,10 @@ def test_figures_are_of_the_real_bytes_and_means_leave_out_what_is_not_known(che
         assert figures.psnr == psnr(photo, reconstruction)
         assert math.isnan(figures.ssimulacra2)
         rows.append(figures)
-    assert mean(rows, "psnr") == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
-    assert mean(rows, "ms_ssim") == rows[1].ms_ssim
-    assert math.isnan(mean(rows[:1], "ms_ssim"))
+    means = Means(rows)
+    assert means.of("psnr") == pytest.approx((rows[0].psnr + rows[1].psnr) / 2)
+    assert means.of("ms_ssim") == rows[1].ms_ssim
+    assert math.isnan(Means(rows[:1]).of("ms_ssim"))
     assert mean_line(rows).endswith(f"MS-SSIM {rows[1].ms_ssim:.4f} (of 1)")
     exact = replace(rows[0], psnr=math.inf)
     assert "PSNR inf dB" in mean_line([exact, exact])

@@ -18,6 +18,7 @@ from compressgan.runtime import Networks
 
 STEP = 0.04  # length of the first step, for a gradient with a mean square of 1 per channel; centers are about 1 apart
 STEP_FALL = 1.5  # step i of n has (1 - i / n)^STEP_FALL times the first length, because the last steps must be small
+ALONE = 0.4  # share of that length for a single step, which no shorter one follows
 HARM = 1.05  # factor by which the long first steps may raise the loss before the last steps lower it
 WINDOW, HALO = 48, 4  # side of a window that is refined at once, and margin that is only read; latent positions
 
@@ -68,11 +69,12 @@ class Refiner:
         self, latents: np.ndarray, photo: np.ndarray, importance: np.ndarray, level: int, rate_weight: float
     ) -> np.ndarray:
         best, least = latents, math.inf
+        first = STEP * (ALONE if self._steps == 1 else 1.0)
         for i in range(self._steps):
             loss, gradient = self._networks.loss_and_gradient(latents, photo, importance, level, rate_weight)
             if loss < least:
                 best, least = latents, loss
             scale = np.sqrt(np.mean(np.square(gradient), axis=(0, 1))) + np.float32(1e-12)
-            latents = latents - np.float32(STEP * (1 - i / self._steps) ** STEP_FALL) * gradient / scale
+            latents = latents - np.float32(first * (1 - i / self._steps) ** STEP_FALL) * gradient / scale
         # Measuring the loss after the last step would cost half a step. It is trusted unless the one before did harm.
         return latents if loss < HARM * least else best
