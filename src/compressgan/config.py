@@ -235,6 +235,10 @@ class Config(BaseModel):
             raise ValueError(f"missing setting: {', '.join(missing)}")
         return cls().replace(**values)
 
+    def other_architecture(self, other: Config) -> str | None:
+        """Returns the first setting of the networks that differs from another's, or None if weights fit both."""
+        return next((name for name in ARCHITECTURE if getattr(self, name) != getattr(other, name)), None)
+
     def override(self, assignments: list[str]) -> Config:
         """Returns a copy changed by `name=value` strings, whose values are JSON or bare words.
 

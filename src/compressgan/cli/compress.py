@@ -123,11 +123,12 @@ def assert_inputs_stay(jobs: list[Job], suffixes: tuple[str, ...]) -> None:
     Raises:
         UsageError: one would.
     """
-    inputs = {job.file.resolve() for job in jobs}
-    for job in jobs:
-        for path in map(job.output, suffixes):
-            if path.resolve() in inputs:
-                raise UsageError(f"{path}: would be made from {job.file}, but is a photo to compress, too")
+    # Of millions of photos, few have outputs already, and only those can be inputs.
+    existing = [(path, job) for job in jobs for path in map(job.output, suffixes) if os.path.exists(path)]
+    inputs = {job.file.resolve() for job in jobs} if existing else set()
+    for path, job in existing:
+        if path.resolve() in inputs:
+            raise UsageError(f"{path}: would be made from {job.file}, but is a photo to compress, too")
 
 
 def output_suffixes(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.project import Project
-from compressgan.config import ARCHITECTURE
 from compressgan.errors import CompressGANError, UsageError
 from compressgan.images.files import make_folder
 from compressgan.networks.loading import import_tensorflow
@@ -41,10 +40,9 @@ def interpolate(first_folder: Path, second_folder: Path, output: Path, share: fl
     from compressgan.networks.model import CompressGAN
 
     first, second = CompressGAN.load(first_folder), CompressGAN.load(second_folder)
-    for name in ARCHITECTURE:
+    if name := second.config.other_architecture(first.config):
         ours, theirs = getattr(second.config, name), getattr(first.config, name)
-        if ours != theirs:
-            raise CompressGANError(f"{second_folder}: {name} is {ours}, but {theirs} in {first_folder}")
+        raise CompressGANError(f"{second_folder}: {name} is {ours}, but {theirs} in {first_folder}")
     for variable, other in zip(second.weights, first.weights, strict=True):
         variable.assign(share * variable + (1 - share) * other)
     make_folder(output)

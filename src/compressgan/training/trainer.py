@@ -13,7 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from compressgan.checkpoint import CONFIG_FILE, StoredModel, read_config
-from compressgan.config import ARCHITECTURE, Config
+from compressgan.config import Config
 from compressgan.errors import CompressGANError, logger
 from compressgan.evaluation.metrics import mean_line
 from compressgan.images.files import make_folder
@@ -106,10 +106,9 @@ class Trainer:
                 self.best_score.assign(math.inf)  # the old score is not comparable
         elif init_from:
             stored = StoredModel(init_from)
-            for name in ARCHITECTURE:
+            if name := config.other_architecture(stored.config):
                 ours, theirs = getattr(config, name), getattr(stored.config, name)
-                if ours != theirs:
-                    raise CompressGANError(f"{init_from}: {name} is {theirs}, but {ours} in the new run")
+                raise CompressGANError(f"{init_from}: {name} is {theirs}, but {ours} in the new run")
             for model in (self.model, self.ema):
                 model.assign(stored)
             if not config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
