@@ -237,6 +237,18 @@ def test_other_kinds(tmp_path: Path, name: str, content: Callable[[], bytes], wo
     assert_refused(path, words)
 
 
+def test_pcx_without_its_palette(tmp_path: Path) -> None:
+    path = tmp_path / "photo.pcx"
+    coloured = Image.fromarray(PHOTO).quantize(64)
+    coloured.save(path)
+    assert_reads(path, np.asarray(coloured.convert("RGB")))
+    path.write_bytes(path.read_bytes()[:-700])
+    _, notes = read(path)
+    assert notes == ["it has no palette, so its colours are taken for grey"]
+    Image.fromarray(GREY).save(path)
+    assert_reads(path, GREY)
+
+
 def test_heic_by_another_name_gets_the_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compressgan.images.reading.has_heic", lambda: False)
     (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,17 @@ def test_what_pillow_logs_is_not_shown(checkpoint: Path, tmp_path: Path) -> None
     result = run_cli("inference.py", "-r", checkpoint, "-path", path, "-o", tmp_path / "out")
     assert result.returncode == 1
     assert result.stderr.startswith(f"error: {path}: damaged image") and result.stderr.count("\n") == 1, result.stderr
+
+
+@pytest.mark.parametrize("more", [1000, -4], ids=["too much", "cut"])
+def test_damage_that_libtiff_does_not_report(tmp_path: Path, more: int) -> None:
+    path = tmp_path / "photo.tif"
+    data = bytearray(zlib.compress(PHOTO.tobytes() + bytes(max(more, 0)), 0))  # level 0: a wrong byte is a wrong pixel
+    damaged = data.copy()
+    damaged[len(data) // 2] ^= 128
+    for stored, wrong in ((data, 0), (damaged[: min(more, 0) or None], 1)):
+        segments = iter([bytes(stored)])
+        tifffile.imwrite(path, segments, shape=PHOTO.shape, dtype=np.uint8, photometric="rgb", compression="deflate")
+        found, notes = read(path)
+        assert np.sum(found != PHOTO) == wrong
+        assert notes == ["the checksum of its data is wrong"] * wrong

@@ -13,6 +13,7 @@ from compressgan.images.png import nclx_notes
 _HEAD = 2**20  # bytes in which a file's boxes are looked for
 _INTEROPERABILITY, _INDEX = 0xA005, 1  # EXIF's directory, and its tag for the colour space
 _SIZ = b"\xff\x4f\xff\x51"  # start of a JPEG 2000 codestream
+_PCX_PALETTE = 769  # bytes at the end of a PCX file, the first of which is 12
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
@@ -48,6 +49,8 @@ def colour_notes(image: Image.Image, file: BinaryIO) -> list[str]:
         head = _head(file)
         at = head.find(b"colrnclx")
         return nclx_notes(*struct.unpack(">HH", head[at + 8 : at + 12])) if 0 <= at <= len(head) - 12 else []
+    if image.format == "PCX" and image.mode == "L" and not _has_palette(file):
+        return ["it has no palette, so its colours are taken for grey"]
     if image.format in ("JPEG", "MPO"):
         if image.mode == "CMYK" and "adobe" not in image.info:
             return ["it does not say whether its CMYK colours are inverted; they are taken as not inverted"]
@@ -72,6 +75,11 @@ def _of_jpeg2000(image: Image.Image, head: bytes) -> list[str]:
         length = struct.unpack(">I", head[at - 4 : at])[0]
         image.info["icc_profile"] = head[at + 7 : at - 4 + length]
     return []
+
+
+def _has_palette(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read()[-_PCX_PALETTE : -_PCX_PALETTE + 1] == b"\x0c"
 
 
 def _head(file: BinaryIO) -> bytes:

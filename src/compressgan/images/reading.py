@@ -124,7 +124,10 @@ def _read(file: BinaryIO, note: Callable[[str], None]) -> np.ndarray:
             if tiff.has_long_integers(image):
                 note("its 32-bit integers are read as 8 or 16 bits, whichever holds the largest value")
             return photo
-        return _read_by_libtiff(image, note)
+        photo = _read_by_libtiff(image, note)
+        if tiff.has_wrong_checksum(image, file):
+            note(Corruption("the checksum of its data is wrong"))
+        return photo
 
 
 def _read_by_libtiff(image: Image.Image, note: Callable[[str], None]) -> np.ndarray:

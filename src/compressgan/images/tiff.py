@@ -1,7 +1,8 @@
-"""TIFF files that Pillow reads wrongly or not at all: tifffile reads them."""
+"""TIFF files that Pillow reads wrongly or not at all, which tifffile reads, and damage that libtiff does not report."""
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags and their values.
-_SUBFILE_TYPE, _BITS, _PHOTOMETRIC = 254, 258, 262
+_SUBFILE_TYPE, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 258, 259, 262
+_STRIPS, _TILES = (273, 279), (324, 325)  # offsets and bytes
 _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE, _DNG = 277, 284, 338, 339, 34675, 50706
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _CFA, _LINEAR_RAW = 0, 1, 2, 32803, 34892
 _SEPARATE, _ASSOCIATED, _UNASSOCIATED, _FLOAT = 2, 1, 2, 3
+_DEFLATE = (8, 32946)
+_PIECE = 2**20  # bytes decompressed at a time
 
 
 def is_raw(image: Image.Image) -> bool:
@@ -58,6 +62,26 @@ def misread_by_pillow(image: Image.Image) -> bool:
 def has_long_integers(image: Image.Image) -> bool:
     """Returns whether the samples of a TIFF image are integers of 32 bits."""
     return max(image.tag_v2.get(_BITS, (1,))) == 32 and _FLOAT not in image.tag_v2.get(_SAMPLE_FORMAT, (1,))
+
+
+def has_wrong_checksum(image: Image.Image, file: BinaryIO) -> bool:
+    """Returns whether data compressed with Deflate fail their checksum, which libtiff does not always check."""
+    tags = image.tag_v2
+    if tags.get(_COMPRESSION) not in _DEFLATE:
+        return False
+    offsets, sizes = (tags.get(tag, ()) for tag in (_TILES if _TILES[0] in tags else _STRIPS))
+    for offset, size in zip(offsets, sizes, strict=False):
+        file.seek(offset)
+        data, stream = file.read(size), zlib.decompressobj()
+        try:
+            while data:
+                stream.decompress(data, _PIECE)
+                data = stream.unconsumed_tail
+        except zlib.error:
+            return True
+        if not stream.eof:
+            return True
+    return False
 
 
 def read(file: BinaryIO, page: int | None = None) -> Image.Image:
