@@ -127,9 +127,12 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
     for arguments, words in cases:
         assert_one_error_line(run_cli("inference.py", *arguments), words)
     for arguments, words in (
-        (("-c", photo, "--report"), "need -path"),
-        (("-c", photo, "--bin-only"), "need -path"),
+        (("-c", photo, "--report"), "--report: only for compressing"),
+        (("-c", photo, "--bin-only"), "--bin-only: only for compressing, which needs -path"),
+        (("-c", photo, "--effort", 2, "--coder", "block"), "--coder and --effort: only for compressing"),
         (("-path", photo, "--bin-only", "--realism", 1), "which --bin-only does not make"),
+        (("-path", photo, "--bin-only", "--format", "webp"), "which --bin-only does not make"),
+        (("-path", photo, "--ray", "--threads", 2), "nothing for --threads"),
         (("-path", photos, "--mask", photos), f"{photos}: all of the photos are in the place of the masks"),
     ):
         assert_one_error_line(run_cli("inference.py", *arguments, "-o", out), words, code=2)

@@ -81,7 +81,7 @@ def test_from_training_to_any_level_realism_and_size(photo: Path, tmp_path: Path
 def test_levels_and_realisms_that_do_not_exist(checkpoint: Path, photo: Path, tmp_path: Path) -> None:
     call = ("inference.py", "-r", checkpoint, "-path", photo, "-o", tmp_path)
     arguments = ("-r", checkpoint, "-c", photo, "-o", tmp_path, "-q", 3)
-    assert_one_error_line(run_cli("inference.py", *arguments), "so they need -path", code=2)
+    assert_one_error_line(run_cli("inference.py", *arguments), "only for compressing, which needs -path", code=2)
     assert_one_error_line(run_cli(*call, "-q", 9), "-q must be in 1 .. 8 for this model, not 9", code=2)
     for arguments, words in (
         (("--realism", 1.5), "1.5 is not a number from 0 to 1"),

@@ -188,4 +188,4 @@ def test_masks_on_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
         "d.png.bin",
     ]
     result = run_cli("inference.py", "-r", checkpoint, "-c", tmp_path / "out", "-o", tmp_path, "--mask", masks)
-    assert_one_error_line(result, "so they need -path", code=2)
+    assert_one_error_line(result, "only for compressing, which needs -path", code=2)

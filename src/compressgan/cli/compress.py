@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, naming, note_once, run_jobs
-from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
+from compressgan.cli.options import PICTURE_FORMAT, PICTURE_SUFFIXES, load_codec
 from compressgan.cli.remote import find_photos, staged
 from compressgan.coding.bitstream import MAGIC, BitstreamError
 from compressgan.errors import CompressGANError, UsageError, logger, os_reason
@@ -73,8 +73,8 @@ def compress_and_measure(arguments: argparse.Namespace) -> int:
 
 def compress_only(arguments: argparse.Namespace) -> int:
     """Makes the `.bin` files of `arguments.path` and nothing else, and returns the exit code."""
-    if arguments.report or arguments.realism is not None:
-        raise UsageError("--report and --realism are about reconstructions, which --bin-only does not make")
+    if arguments.report or arguments.realism is not None or arguments.format != PICTURE_FORMAT:
+        raise UsageError("--report, --realism and --format are about reconstructions, which --bin-only does not make")
     started = time.perf_counter()
     jobs = start_jobs(arguments)
     compressor = start_compressor(arguments, None, started)
@@ -105,6 +105,8 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
         raise CompressGANError(f"{arguments.mask}: no such file or folder")
     if arguments.ray and arguments.report:
         raise UsageError("--report makes one page of all photos, which --ray cannot")
+    if arguments.ray and arguments.threads:
+        raise UsageError("--ray gives each photo one thread, so there is nothing for --threads")
     jobs = find_photos(arguments, output_suffixes(arguments))
     if arguments.mask and not arguments.input_url:
         masks = arguments.mask.resolve()

@@ -39,29 +39,30 @@ def _main() -> int:
         command.set_defaults(function=function)
         return command
 
-    model = (shipped_checkpoint(), DEFAULT_EFFORT)
+    checkpoint = shipped_checkpoint()
     command = add_command("compress", "Compress photos to .bin files.", compress)
     command.add_argument(
         "path", metavar="PHOTO|DIR", type=options.location, nargs="+", help="photos, or folders of photos"
     )
-    options.add_model_options(command, *model)
+    options.add_checkpoint_option(command, checkpoint)
     options.add_output_options(command)
-    options.add_compression_options(command)
+    options.add_compression_options(command, DEFAULT_EFFORT)
 
     command = add_command("decompress", "Reconstruct photos from .bin files.", decompress)
     command.add_argument(
         "c", metavar="BIN|DIR", type=options.location, nargs="+", help=".bin files, or folders of .bin files"
     )
-    options.add_model_options(command, *model)
+    options.add_checkpoint_option(command, checkpoint)
     options.add_output_options(command)
 
     command = add_command("info", "Show what a .bin file holds.", info.info)
     command.add_argument("file", metavar="BIN", type=Path, nargs="+", help=".bin file")
-    command.add_argument("-r", metavar="DIR", type=Path, default=model[0], help="checkpoint to compare with")
+    command.add_argument("-r", metavar="DIR", type=Path, default=checkpoint, help="checkpoint to compare with")
 
     command = add_command("evaluate", "Compare the model with other codecs.", evaluate.evaluate)
     command.add_argument("path", metavar="DIR", type=Path, help="folder of photos, ideally lossless")
-    options.add_model_options(command, *model)
+    options.add_checkpoint_option(command, checkpoint)
+    options.add_effort_option(command, DEFAULT_EFFORT)
     command.set_defaults(dataset=None)
     evaluate.add_options(command)
 

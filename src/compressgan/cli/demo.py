@@ -13,8 +13,9 @@ import argparse
 import threading
 
 from compressgan.cli.options import (
+    add_checkpoint_option,
+    add_effort_option,
     add_memory_options,
-    add_model_options,
     load_codec,
     make_parser,
     number,
@@ -26,7 +27,8 @@ from compressgan.errors import CompressGANError
 
 def main(project: Project) -> int:
     parser = make_parser(__doc__)
-    add_model_options(parser, project.default_checkpoint, project.effort)
+    add_checkpoint_option(parser, project.default_checkpoint)
+    add_effort_option(parser, project.effort)
     add_memory_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s, this machine")
     parser.add_argument(

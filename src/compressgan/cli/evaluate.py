@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from compressgan.cli.jobs import note_once
 from compressgan.cli.network_metrics import add_metric_options, load_metrics
-from compressgan.cli.options import add_model_options, make_parser, require_extra
+from compressgan.cli.options import add_checkpoint_option, add_effort_option, make_parser, require_extra
 from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -44,7 +44,8 @@ def main(project: Project) -> int:
         nargs=2,
         help="folder with the 24 Kodak photos, which are checked; also prints figures that others publish",
     )
-    add_model_options(parser, project.default_checkpoint, project.effort)
+    add_checkpoint_option(parser, project.default_checkpoint)
+    add_effort_option(parser, project.effort)
     add_options(parser)
     return evaluate(parser.parse_args())
 

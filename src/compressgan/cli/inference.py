@@ -19,8 +19,8 @@ from __future__ import annotations
 from compressgan.cli.compress import compress
 from compressgan.cli.decompress import decompress
 from compressgan.cli.options import (
+    add_checkpoint_option,
     add_compression_options,
-    add_model_options,
     add_output_options,
     location,
     make_parser,
@@ -43,14 +43,13 @@ def main(project: Project) -> int:
     what.add_argument(
         "-c", metavar="BIN|DIR", type=location, nargs="+", help=".bin files, or folders of .bin files, to reconstruct"
     )
-    add_model_options(parser, project.default_checkpoint, project.effort)
+    add_checkpoint_option(parser, project.default_checkpoint)
     add_output_options(parser)
-    add_compression_options(parser)
+    options = add_compression_options(parser, project.effort)
     arguments = parser.parse_args()
     if arguments.path:
         return compress(arguments)
-    if arguments.report or arguments.bin_only:
-        raise UsageError("--report and --bin-only are about compressing, so they need -path")
-    if any(given is not None for given in (arguments.q, arguments.bpp, arguments.size, arguments.mask, arguments.ray)):
-        raise UsageError("-q, --bpp, --size, --mask and --ray say how to compress, so they need -path")
+    given = [own.option_strings[0] for own in options if getattr(arguments, own.dest) != own.default]
+    if given:
+        raise UsageError(f"{' and '.join(given)}: only for compressing, which needs -path")
     return decompress(arguments)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compressgan.coding.arithmetic_coder import CODERS
-from compressgan.config import MAX_EFFORT
+from compressgan.config import DEFAULT_EFFORT, MAX_EFFORT
 from compressgan.errors import CompressGANError, UsageError, logger
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = sys.float_info.min, sys.float_info.max
 THIS_MACHINE = "local"  # instead of the address of a Ray cluster
+PICTURE_FORMAT = "png"  # the default
 PICTURE_SUFFIXES = {"png": "png", "webp": "webp", "jpeg": "jpg"}
 
 
@@ -26,21 +27,21 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_model_options(parser: argparse.ArgumentParser, checkpoint: Path, effort: int) -> None:
-    """Adds -r and --effort.
-
-    Args:
-        checkpoint, effort: their defaults.
-    """
+def add_checkpoint_option(parser: argparse.ArgumentParser, default: Path) -> None:
+    """Adds -r."""
     parser.add_argument(
-        "-r", metavar="DIR", type=Path, default=checkpoint, help="checkpoint folder; default: the shipped model"
+        "-r", metavar="DIR", type=Path, default=default, help="checkpoint folder; default: the shipped model"
     )
-    parser.add_argument(
+
+
+def add_effort_option(parser: argparse.ArgumentParser, default: int) -> argparse.Action:
+    """Adds --effort, and returns it."""
+    return parser.add_argument(
         "--effort",
         metavar="N",
         type=int,
         choices=range(MAX_EFFORT + 1),
-        default=effort,
+        default=default,
         help="refinement steps per photo, 0 (fastest) to 20; default: %(default)s",
     )
 
@@ -63,7 +64,10 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         help="0: nearest to the photo, 1: most like a photograph; default: the model's",
     )
     parser.add_argument(
-        "--format", choices=PICTURE_SUFFIXES, default="png", help="format of reconstructions; webp and jpeg: quality 95"
+        "--format",
+        choices=PICTURE_SUFFIXES,
+        default=PICTURE_FORMAT,
+        help="format of reconstructions; webp and jpeg: quality 95",
     )
     add_memory_options(parser)
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
@@ -88,35 +92,39 @@ def add_memory_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_compression_options(parser: argparse.ArgumentParser) -> None:
-    """Adds -q, --bpp, --size, --mask, --ray, --bin-only, --report and --coder."""
+def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> list[argparse.Action]:
+    """Adds the options that say how to compress, and returns them.
+
+    Args:
+        effort: the default of --effort.
+    """
     rate = parser.add_mutually_exclusive_group()
-    rate.add_argument(
+    level = rate.add_argument(
         "-q",
         metavar="LEVEL",
         type=int,
         help="level, from 1, the smallest files, to the model's number of levels, usually 8",
     )
-    rate.add_argument(
+    bpp = rate.add_argument(
         "--bpp",
         metavar="X",
         type=number(float, _LEAST, _MOST, "positive number"),
         help="at most X bits per pixel for each photo",
     )
-    rate.add_argument(
+    size = rate.add_argument(
         "--size",
         metavar="BYTES",
         type=number(int, 1, _MOST, "positive whole number"),
         help="at most this many bytes for each photo",
     )
-    parser.add_argument(
+    mask = parser.add_argument(
         "--mask",
         metavar="FILE|DIR",
         type=Path,
         help="a picture that is white where quality matters and black where it does not, or a folder of such pictures "
         "with the photos' names",
     )
-    parser.add_argument(
+    ray = parser.add_argument(
         "--ray",
         metavar="ADDRESS",
         nargs="?",
@@ -124,18 +132,22 @@ def add_compression_options(parser: argparse.ArgumentParser) -> None:
         help="compress on all CPUs of this machine or, with an address, of a Ray cluster that shares the folders; "
         "photos and outputs can then also be URLs, such as s3://bucket/photos",
     )
-    parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
-    parser.add_argument(
+    bin_only = parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
+    report = parser.add_argument(
         "--report", action="store_true", help="also write report.html, with SSIMULACRA2 for photos up to 2 megapixels"
     )
-    parser.add_argument("--coder", choices=CODERS, default="context", help="entropy coder; default: %(default)s")
+    coder = parser.add_argument(
+        "--coder", choices=CODERS, default="context", help="entropy coder; default: %(default)s"
+    )
+    return [level, bpp, size, mask, ray, bin_only, report, coder, add_effort_option(parser, effort)]
 
 
 def load_codec(arguments: argparse.Namespace) -> Codec:
     """Loads the model that the options name."""
     from compressgan.codec import Codec
 
-    codec = Codec.load(arguments.r, arguments.memory, arguments.effort, arguments.threads)
+    effort = getattr(arguments, "effort", DEFAULT_EFFORT)  # which decompressing does not need
+    codec = Codec.load(arguments.r, arguments.memory, effort, arguments.threads)
     level = getattr(arguments, "q", None)
     if level is not None and not 1 <= level <= codec.levels:
         raise UsageError(f"-q must be in 1 .. {codec.levels} for this model, not {level}")
