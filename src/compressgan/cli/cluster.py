@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compressgan.cli.compress import Compressor
+from compressgan.cli.compressor import Compressor
 from compressgan.cli.jobs import Job, Keep, Result, collect, note_once
 from compressgan.cli.options import THIS_MACHINE, load_codec, require_extra
 from compressgan.cli.process import quiet_libraries
