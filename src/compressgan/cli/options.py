@@ -103,7 +103,7 @@ def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> lis
         "-q",
         metavar="LEVEL",
         type=int,
-        help="level, from 1, the smallest files, to the model's number of levels, usually 8",
+        help="level, from 1, the smallest files, to the model's highest, usually 8; default: the model's, usually 5",
     )
     bpp = rate.add_argument(
         "--bpp",
