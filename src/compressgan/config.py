@@ -137,7 +137,7 @@ class Config(BaseModel):
     """Step at which the adversarial, feature matching and pattern terms start. With `realism`, it is where the second
     stage starts: from there on, only the prior and what realism adds to the generator are trained."""
     discriminator_head_start: Step = 150
-    """With `realism`, steps of the second stage in which the discriminators are trained alone."""
+    """With `realism`, steps of the second stage in which only the discriminators and the prior are trained."""
     crop_size: Annotated[int, Field(ge=STRIDE, multiple_of=STRIDE)] = 256
     """Pixels per side of the random training crops."""
     batch_size: Positive = 8

@@ -57,7 +57,13 @@ def _main() -> int:
 
     command = add_command("info", "Show what a .bin file holds.", info.info)
     command.add_argument("file", metavar="BIN", type=Path, nargs="+", help=".bin file")
-    command.add_argument("-r", metavar="DIR", type=Path, default=checkpoint, help="checkpoint to compare with")
+    command.add_argument(
+        "-r",
+        metavar="DIR",
+        type=Path,
+        default=checkpoint,
+        help="checkpoint whose fingerprint is compared; default: the shipped model",
+    )
 
     command = add_command("evaluate", "Compare the model with other codecs.", evaluate.evaluate)
     command.add_argument("path", metavar="DIR", type=Path, help="folder of photos, ideally lossless")

@@ -1,7 +1,7 @@
 """Writes codec.tflite, with which a checkpoint compresses and reconstructs without TensorFlow.
 
 python src/export.py -r checkpoints/mine            # train.py does the same once a run is done
-python src/export.py -r checkpoints/mine --browser docs/decoder/model    # for the page that decodes in a browser
+python src/export.py -r checkpoints/mine --browser docs/decoder/model    # for the page in the browser
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from compressgan.networks.loading import import_tensorflow
 def main(_: Project) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("-r", metavar="DIR", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--browser", metavar="DIR", type=Path, help="write the model for docs/decoder/ to this folder")
+    parser.add_argument(
+        "--browser", metavar="DIR", type=Path, help="write the browser page's model to this folder instead"
+    )
     arguments = parser.parse_args()
     require_extra("train", "tensorflow")
     import_tensorflow()

@@ -1,8 +1,8 @@
 """Compresses photos to .bin files, and reconstructs photos from .bin files.
 
-python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, photo_comparison.png
-python src/inference.py -path a.jpg b.jpg -o output          # several
-python src/inference.py -path photos -o output               # a folder with its sub-folders; also summary.csv, .json
+python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, ...
+python src/inference.py -path a.jpg b.jpg -o output          # several; also summary.csv, summary.json
+python src/inference.py -path photos -o output               # a folder with its sub-folders
 python src/inference.py -path photos -o output -q 3          # at a lower level; or --size 2000, --bpp 0.05
 python src/inference.py -path photo.jpg -o output --mask mask.png    # white: quality matters, black: it does not
 python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders

@@ -67,7 +67,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=PICTURE_SUFFIXES,
         default=PICTURE_FORMAT,
-        help="format of reconstructions; webp and jpeg: quality 95",
+        help="format of reconstructions; webp and jpeg: quality 95; default: %(default)s",
     )
     add_memory_options(parser)
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
@@ -109,13 +109,13 @@ def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> lis
         "--bpp",
         metavar="X",
         type=number(float, _LEAST, _MOST, "positive number"),
-        help="at most X bits per pixel for each photo",
+        help="as --size, in bits per pixel",
     )
     size = rate.add_argument(
         "--size",
         metavar="BYTES",
         type=number(int, 1, _MOST, "positive whole number"),
-        help="at most this many bytes for each photo",
+        help="the most bytes for each photo; a warning names those whose smallest file is larger",
     )
     mask = parser.add_argument(
         "--mask",
@@ -134,7 +134,10 @@ def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> lis
     )
     bin_only = parser.add_argument("--bin-only", action="store_true", help="write the .bin files and nothing else")
     report = parser.add_argument(
-        "--report", action="store_true", help="also write report.html, with SSIMULACRA2 for photos up to 2 megapixels"
+        "--report",
+        action="store_true",
+        help="also write report.html for this call's photos; with '.[evaluate]' installed, it has SSIMULACRA2 for "
+        "those of up to 2 megapixels",
     )
     coder = parser.add_argument(
         "--coder", choices=CODERS, default="context", help="entropy coder; default: %(default)s"

@@ -59,15 +59,28 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         "--index", metavar="DIR", type=Path, default=project.indexes, help="folder of path indexes; default: data/"
     )
     parser.add_argument(
-        "--logdir", metavar="DIR", type=Path, default=project.tensorboard, help="event files; default: tensorboard/"
+        "--logdir",
+        metavar="DIR",
+        type=Path,
+        default=project.tensorboard,
+        help="folder of TensorBoard's event files; default: tensorboard/",
     )
-    parser.add_argument("--preset", choices=project.presets, help="settings to start from; default: compact")
+    parser.add_argument(
+        "--preset", choices=project.presets, help="settings that a new run starts from; default: compact"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="number of optimizer steps, like --set steps=N")
     length.add_argument("--epochs", type=int, metavar="N", help="number of passes over the training photos")
     parser.add_argument("--init-from", metavar="DIR", type=Path, help="checkpoint whose weights a new run starts from")
-    parser.add_argument("--precision", choices=get_args(Precision), help="precision of the layers; default: float32")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="auto", help="devices and machines to train on")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), help="precision of the layers; default: float32, or the run's own"
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="one: one device; mirrored: all GPUs; multiworker: the machines of TF_CONFIG; default: auto, which chooses",
+    )
     parser.add_argument(
         "--perceptual",
         metavar="imagenet|off|FILE",
@@ -124,7 +137,9 @@ def main(project: Project) -> int:
     try:
         trainer.fit(train_paths, test_paths)
     except TrainingEnded:
-        print(f"stopped and saved at step {int(trainer.step.numpy())}; resume with: python src/train.py -r {directory}")
+        again = "" if arguments.perceptual in (None, "off", "imagenet") else f" --perceptual {arguments.perceptual}"
+        done = f"stopped and saved at step {int(trainer.step.numpy())}"
+        print(f"{done}; resume with: python src/train.py -r {directory}{again}")
         return 130
     trainer.export()
     print(f"done: {directory}; use it with: python src/inference.py -r {directory} -path PHOTO -o output")
