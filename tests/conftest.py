@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from compressgan.config import Config
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from playwright.sync_api import Browser
 
+    from compressgan.networks.model import CompressGAN
     from compressgan.training.trainer import Trainer
 
+settings.register_profile("ours", deadline=None)  # other tests run at the same time
+settings.load_profile("ours")
 register_heic()
 import_tensorflow()  # quietly, before the tests import it
 
@@ -52,17 +56,31 @@ def one_rate(tiny: Config) -> Config:
 
 @pytest.fixture(scope="session")
 def checkpoint(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder of an untrained model, as inference reads it."""
+    """A checkpoint folder of a random model, as inference reads it."""
+    from compressgan.networks.export import export
+
+    model = random_model(tiny)
+    model.quantizer.weights[0].assign([1.0, -2.0, 0.0, 2.0, -1.0])  # centers have no order
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model.save_weights_for_inference(folder, step=0)
+    export(folder)
+    return folder
+
+
+def random_model(config: Config) -> CompressGAN:
+    """A model whose levels, realisms and residual blocks all make a difference, unlike those of an untrained one."""
     import keras
 
-    from compressgan.networks.export import export
+    from compressgan.networks.generator import of_realism
     from compressgan.networks.model import CompressGAN
 
     keras.utils.set_random_seed(1)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    CompressGAN(tiny).save_weights_for_inference(folder, step=0)
-    export(folder)
-    return folder
+    model, rng = CompressGAN(config), np.random.default_rng(1)
+    for variable in (*model.encoder.weights, *model.generator.weights):
+        if "modulation" in variable.path or "conv2/kernel" in variable.path or of_realism(variable):
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    model.rate_coeffs.assign(np.geomspace(0.2, 0.01, config.levels))
+    return model
 
 
 def encode(encoder: keras.Model, photos: tf.Tensor, level: int = 0) -> tf.Tensor:

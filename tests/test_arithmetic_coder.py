@@ -24,7 +24,7 @@ def assert_round_trip(symbols: np.ndarray, centers: int, prior: Prior, coder: st
     np.testing.assert_array_equal(decode(payload, symbols.shape, centers, prior, used), symbols)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_round_trip(data: st.DataObject) -> None:
     """Any shape, from constant to uniform latents, with priors from blank to absurd."""
@@ -88,7 +88,7 @@ def test_the_bytes_are_the_same_everywhere() -> None:
     assert hashlib.sha256(payload).hexdigest() == "5e4cfcc6c97571c77343b7e4bdcbc35157905af9cbda5a7df0ff40fe0ac98cef"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300), st.sampled_from(CODERS))
 def test_any_payload_decodes_to_symbols_or_is_refused(payload: bytes, coder: str) -> None:
     try:

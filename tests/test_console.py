@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import compressgan
+from compressgan import Codec
+from compressgan.cli import options
 from conftest import ROOT, assert_one_error_line
 
 
@@ -66,3 +70,14 @@ def test_evaluate(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     result = run_console("evaluate", photos, "-o", tmp_path / "out", "-r", checkpoint, "--codecs", "JPEG")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "results.json").exists()
+
+
+def test_options_reach_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple] = []
+    monkeypatch.setattr(Codec, "load", lambda *own: given.append(own) or SimpleNamespace(levels=8, realism=True))
+    parser = options.make_parser(None)
+    options.add_checkpoint_option(parser, Path("m"))
+    options.add_output_options(parser)
+    options.add_compression_options(parser, 4)
+    options.load_codec(parser.parse_args(["-o", "x", "--memory", "0.25", "--threads", "3", "--effort", "7"]))
+    assert given == [(Path("m"), 2**28, 7, 3)]

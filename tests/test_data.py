@@ -15,6 +15,7 @@ from PIL import Image
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.training.data import (
+    _CropReader,
     existing,
     find_images,
     read_index,
@@ -151,6 +152,14 @@ def test_bad_images_are_named_once_and_small_ones_enlarged(
     paths = [str(tmp_path / name) for name in ("bad.jpg", "small.png")]
     assert take(paths, tiny, 0, 4).shape == (4, 4, 64, 64, 3)
     assert caplog.text.count("bad.jpg") == 1
+
+
+def test_a_small_photo_is_enlarged_and_then_cropped() -> None:
+    y, x = np.mgrid[:32, :48]
+    photo = np.stack([4 * x, 6 * y, x + y], axis=-1).astype(np.uint8)
+    whole = np.asarray(Image.fromarray(photo).resize((96, 64), Image.Resampling.LANCZOS)).astype(int)
+    crop = _CropReader([], 64)._crop(photo, 0.0, 0.5, flip=0.9)
+    assert np.abs(crop - whole[:, 16:80]).max() <= 2
 
 
 def test_a_strip_one_pixel_wide_is_cropped_before_it_is_enlarged(tmp_path: Path, tiny: Config) -> None:

@@ -4,12 +4,17 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compressgan.errors import CompressGANError
+from compressgan.evaluation.metrics import psnr
 from compressgan.images.files import files_under, make_folder, output_stems, replacing, write_csv
+from compressgan.images.reading import read_photo
+from compressgan.images.writing import write_picture
+from conftest import make_photo
 
 names = st.lists(st.from_regex(r"(A|a|b|s/a)(\.(a|jpg|png|gif)){0,2}", fullmatch=True), unique_by=str.casefold)
 
@@ -78,3 +83,11 @@ def test_texts_that_look_like_formulas_are_harmless_in_csv(tmp_path: Path) -> No
 def test_a_link_to_a_file_that_is_gone_is_kept_for_the_reader_to_name(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "gone.jpg")
     assert files_under(tmp_path) == [tmp_path / "photo.jpg"]
+
+
+def test_pictures_have_the_quality_that_is_promised(tmp_path: Path) -> None:
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255  # which JPEG's usual 4:2:0 would make grey
+    for suffix, photo, least in (("png", stripes, np.inf), ("jpg", stripes, 30), ("webp", make_photo(32, 32), 30)):
+        write_picture(tmp_path / f"picture.{suffix}", photo)
+        assert psnr(photo, read_photo(tmp_path / f"picture.{suffix}")) >= least

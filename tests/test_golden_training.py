@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from compressgan.config import Config
+from compressgan.networks.model import CompressGAN
 from compressgan.training.data import training_dataset
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.train_step import TrainStep
@@ -57,7 +58,7 @@ VARIANTS = {
 
 
 def log(config: Config, folder: Path) -> dict[str, list]:
-    """Trains, and returns each term's value at every step, and a few of the averaged weights at the end."""
+    """Trains, and returns each term's value at every step, and how far the averaged weights have moved."""
     for i in range(6):
         Image.fromarray(make_photo(90 + i, 100, i)).save(folder / f"{i}.png")
     paths = sorted(map(str, folder.glob("*.png")))
@@ -65,11 +66,19 @@ def log(config: Config, folder: Path) -> dict[str, list]:
     perceptual = PerceptualLoss(write_vgg19(folder / "vgg19.h5"), kind=config.perceptual_kind)
     keras.utils.set_random_seed(config.seed)
     train_step = TrainStep(config, tf.distribute.get_strategy(), perceptual if config.perceptual_coeff else None)
+    start = [own.get_weights() for own in networks(train_step.ema)]
     terms: dict[str, list] = {}
     for step, batch in zip(range(STEPS), training_dataset(paths, config, 0), strict=False):
         for name, value in train_step(batch, step).items():
             terms.setdefault(name, []).append(value.numpy().tolist())
-    return terms | {"ema_norm": [float(tf.linalg.global_norm([v.value for v in train_step.ema.weights]))]}
+    for own, before in zip(networks(train_step.ema), start, strict=True):
+        moved = [after - earlier for after, earlier in zip(own.get_weights(), before, strict=True)]
+        terms[f"moved/{own.name}"] = [float(tf.linalg.global_norm(moved))]
+    return terms
+
+
+def networks(model: CompressGAN) -> list[keras.layers.Layer]:
+    return [model.encoder, model.quantizer, model.generator, model.prior]
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -16,7 +16,7 @@ from compressgan.networks.generator import build_generator, of_realism
 from compressgan.networks.inference import TensorFlowNetworks
 from compressgan.networks.layers import Realism, at_realism_0
 from compressgan.networks.model import CompressGAN
-from conftest import encode, generate, make_photo
+from conftest import encode, generate, make_photo, random_model
 
 
 def modulations(network: keras.Model) -> list[keras.Variable]:
@@ -30,11 +30,7 @@ def of_realism_in(generator: keras.Model) -> list[keras.Variable]:
 @pytest.fixture
 def model(tiny: Config) -> CompressGAN:
     """A model whose levels and realisms differ, at random."""
-    keras.utils.set_random_seed(0)
-    model = CompressGAN(tiny.replace(zero_init_blocks=False))
-    rng = np.random.default_rng(0)
-    for variable in [*modulations(model.encoder), *modulations(model.generator), *of_realism_in(model.generator)]:
-        variable.assign(rng.normal(0, 0.2, variable.shape))
+    model, rng = random_model(tiny), np.random.default_rng(0)
     for variable in (model.prior.hidden_bias, model.prior.output_bias):
         variable.assign(rng.normal(0, 0.5, variable.shape))
     return model

@@ -53,7 +53,7 @@ def test_masks_in_files(tmp_path: Path) -> None:
         read_mask(tmp_path / "cut_out.png")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_a_position_is_free_if_it_and_its_neighbours_are_black(rows: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def test_a_position_is_free_if_it_and_its_neighbours_are_black(rows: int, column
         assert free == all(max(abs(y // 16 - row), abs(x // 16 - column)) > 1 for y, x in pixels)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_free_symbols_become_cheap_ones(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -189,3 +189,14 @@ def test_masks_on_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     ]
     result = run_cli("inference.py", "-r", checkpoint, "-c", tmp_path / "out", "-o", tmp_path, "--mask", masks)
     assert_one_error_line(result, "only for compressing, which needs -path", code=2)
+
+
+def test_a_mask_counts_with_a_size_too(portrait: np.ndarray) -> None:
+    left = np.zeros(portrait.shape[:2], np.uint8)
+    left[:, :125] = 255
+    codec, matters = Codec.load(effort=1), importance(left, *left.shape)
+    most = len(codec.compress(portrait, mask=left))
+    plain, masked = (codec.compress(portrait, size=most, mask=mask) for mask in (None, left))
+    assert len(masked) <= most
+    quality = [region_psnr(portrait, codec.decompress(data, 0.0), matters) for data in (plain, masked)]
+    assert quality[1] > quality[0] + 0.5

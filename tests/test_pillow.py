@@ -134,7 +134,7 @@ def test_claims_of_a_huge_photo_meet_pillows_limit(model: Codec, monkeypatch: py
         Image.open(io.BytesIO(data))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_altered_files_raise_what_pillow_raises(model: Codec, data: st.DataObject) -> None:
     original = model.compress(PHOTO)

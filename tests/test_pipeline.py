@@ -52,14 +52,13 @@ def test_little_is_read_ahead() -> None:
 def test_an_interrupt_ends_the_wait_for_a_long_job() -> None:
     """It is checked, not raised by a signal: an exception inside the wait could leave a future's lock behind."""
     release = threading.Event()
-    results = overlapped(range(3), (lambda _: release.wait(20), 1))
-    timers = [threading.Timer(0.2, interrupted.set), threading.Timer(0.5, release.set)]
-    for timer in timers:
-        timer.start()
+    results = overlapped(range(3), (lambda _: release.wait(60), 1))
+    timer = threading.Timer(0.2, interrupted.set)
+    timer.start()
     try:
-        start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             next(results)
-        assert time.monotonic() - start < 10
+        assert not release.is_set()
     finally:
+        release.set()
         interrupted.clear()

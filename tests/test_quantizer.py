@@ -11,7 +11,7 @@ from compressgan.networks.model import CompressGAN
 from compressgan.networks.quantizer import Quantizer
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     latents=hnp.arrays(np.float32, (3, 4, 2), elements=st.floats(-1e4, 1e4, width=32)),
     centers=st.integers(2, 32),

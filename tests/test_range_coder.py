@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from compressgan.coding.range_coder import Decoder, Encoder
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 80), st.integers(2, 9), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_round_trip_in_the_fewest_bytes(count: int, centers: int, skew: int, seed: int) -> None:
     """With one call or several, and likely or unlikely symbols, the payload decodes and no shorter one does."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import h5py
@@ -13,6 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compressgan.checkpoint import WEIGHTS_FILE, StoredModel
+from compressgan.cli import train
+from compressgan.config import Config
+from compressgan.errors import CompressGANError
+from compressgan.training.data import TRAIN_INDEX, read_index
 from conftest import ROOT, assert_one_error_line, run_cli
 
 
@@ -56,6 +64,60 @@ def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> No
     assert result.returncode == 0, result.stderr
 
 
+def test_a_run_from_other_weights_without_the_photos_held_out(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """With learning rates of 0, the weights stay those of the other checkpoint, up to the levels' rate weights."""
+    data = (photos / "b.jpg").read_bytes()
+    (tmp_path / "held_out.csv").write_text(f"bytes,sha256\n{len(data)},{hashlib.sha256(data).hexdigest()}\n")
+    index, run = tmp_path / "index", tmp_path / "run"
+    arguments = ("-r", run, "--index", index, "--logdir", tmp_path / "log", "--preset", "tiny", "--epochs", 8)
+    rates = [f"{name}learning_rate=0" for name in ("", "realism_", "prior_", "discriminator_")]
+    result = run_cli(
+        "train.py",
+        *arguments,
+        *("-path", photos, "--hold-out", tmp_path / "held_out.csv", "--init-from", checkpoint),
+        *("--set", *rates, "train_fraction=1.0"),
+    )
+    assert result.returncode == 0, result.stderr
+    indexed = [Path(path).name for path in read_index(index / TRAIN_INDEX)]
+    assert sorted(indexed) == ["a.png", "c.webp", "d.png"]
+    assert (run / "codec.tflite").exists()
+    trained, other = StoredModel(run), StoredModel(checkpoint)
+    assert trained.config.steps == 8 * 3 // 4  # photos over the batch
+    names = list_weights(checkpoint)
+    for name in names:
+        found, expected = (stored.weights({name: names[name]})[name] for stored in (trained, other))
+        np.testing.assert_allclose(found, expected, rtol=0.05 if name == "rate_coeffs" else 0)
+
+
+def list_weights(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Returns the names and shapes of a checkpoint's weights."""
+    found: dict[str, tuple[int, ...]] = {}
+    with h5py.File(folder / WEIGHTS_FILE, "r") as file:
+        file.visititems(lambda name, item: found.update({name: item.shape} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
+def test_the_newest_run_is_the_one_saved_last(tmp_path: Path) -> None:
+    for name, saved in (("b", 10), ("a", 30), ("c", 20)):
+        state = tmp_path / name / "training" / "checkpoint"
+        state.parent.mkdir(parents=True)
+        state.touch()
+        os.utime(state, (saved, saved))
+    assert train.newest_run(tmp_path) == tmp_path / "a"
+    with pytest.raises(CompressGANError, match="no run to resume"):
+        train.newest_run(tmp_path / "none")
+
+
+def test_the_perceptual_loss_is_the_one_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple] = []
+    monkeypatch.setattr("compressgan.training.perceptual.PerceptualLoss", lambda *own: made.append(own))
+    config = Config(precision="mixed_bfloat16")
+    for given in ("vgg19.h5", None):
+        train.load_perceptual(Namespace(perceptual=given), config)
+    assert made == [(weights, "mixed_bfloat16", "normalized") for weights in ("vgg19.h5", "imagenet")]
+    assert train.load_perceptual(Namespace(perceptual=None), config.replace(perceptual_coeff=0.0)) is None
+
+
 def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     base = ("-r", tmp_path / "run", "--index", tmp_path / "index")
@@ -97,3 +159,9 @@ def test_preprocess_errors(photos: Path, tmp_path: Path) -> None:
     assert_one_error_line(run_cli("preprocess.py", "-i", tmp_path / "empty", *out), "empty: no images")
     assert_one_error_line(run_cli("preprocess.py", "-i", photos, *out, "--size", 0, 5), "--size", code=2)
     assert_one_error_line(run_cli("preprocess.py", "-i", photos, "-o", photos.parent), "originals", code=2)
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert_one_error_line(run_cli("preprocess.py", "-i", photos, "-o", photos), "both input and output", code=2)
+    for _ in range(2):  # what the first call made is no input of the second
+        result = run_cli("preprocess.py", "-i", photos, "-o", photos / "small", "--size", 32, 32)
+        assert "4 photos of 32 x 32" in result.stdout
+    assert all(path.read_bytes() == data for path, data in before.items())

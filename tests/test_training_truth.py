@@ -18,7 +18,8 @@ from compressgan.training.data import validation_photos
 from compressgan.training.schedules import learning_rate
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer
-from conftest import make_trainer
+from compressgan.training.validation import Validator
+from conftest import make_photo, make_trainer, random_model
 
 
 def trained_once(config: Config, folder: Path, paths: list[str], test_paths: list[str]) -> tuple[Trainer, list[dict]]:
@@ -65,6 +66,26 @@ def test_validation_measures_the_averaged_weights(tmp_path: Path, tiny: Config, 
         assert written[f"validation/{name}"] == {6: pytest.approx(value, rel=1e-5)}
         assert by_model["model"][name] != pytest.approx(value, rel=1e-4)
     assert float(trainer.best_score) == pytest.approx(by_model["ema"]["score"], rel=1e-5)
+    for found, average in zip(
+        CompressGAN.load(tmp_path / "best").get_weights(), trainer.ema.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(found, average, rtol=2**-10, atol=1e-6)
+
+
+def test_the_score_counts_a_free_rate_and_features_at_realism_1(tiny: Config) -> None:
+    config = tiny.replace(perceptual_coeff=0.5, rate_target=0.0, rate_coeff=2.0)
+    model, photos = random_model(config), [make_photo(48, 64), make_photo(64, 32)]
+    found = Validator(model, photos, lambda x, y: tf.reduce_mean(tf.abs(x - y)))().figures
+    codec, errors, rates = Codec(TensorFlowNetworks(model), effort=0), [], []
+    for level in range(1, 9):
+        for photo in photos:
+            file = codec.compress(photo, level)
+            rates.append(8 * len(file) / photo[..., 0].size)
+            errors.append(np.mean((to_float(photo) - to_float(codec.decompress(file, 0.0))) ** 2))
+    features = [np.mean(np.abs(to_float(x) - to_float(codec.decompress(codec.compress(x), 1.0)))) for x in photos]
+    assert found["perceptual"] == pytest.approx(np.mean(features), rel=1e-5)
+    expected = 12 * np.mean(errors) + 2 * np.mean(rates) + 0.5 * np.mean(features)
+    assert found["score"] == pytest.approx(expected, rel=1e-5)
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:

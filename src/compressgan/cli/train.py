@@ -79,7 +79,7 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         "--strategy",
         choices=STRATEGIES,
         default="auto",
-        help="one: one device; mirrored: all GPUs; multiworker: the machines of TF_CONFIG; default: auto, which chooses",
+        help="one: one device; mirrored: all GPUs; multiworker: TF_CONFIG's machines; default: auto, which chooses",
     )
     parser.add_argument(
         "--perceptual",
