@@ -14,15 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from compressgan.cli import run
+from compressgan.codec import Codec
 from compressgan.coding.arithmetic_coder import CODERS, decode, encode
 from compressgan.errors import CompressGANError
 from compressgan.images.files import files_under, write_json
 from compressgan.images.reading import is_photo, read_photo
-from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
 from timing import fastest
-
-CONTAINER_BYTES = 18
 
 
 def order0_entropy(symbols: np.ndarray, centers: int) -> float:
@@ -57,19 +55,17 @@ def main() -> int:
     parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
     parser.add_argument("-o", metavar="FILE", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    import_tensorflow()
-    from compressgan.codec import Codec
-
     codec = Codec.load(arguments.r)
     centers, prior = len(codec.centers), codec.prior()
     files = [file for file in files_under(arguments.path) if is_photo(file)]
     if not files:
         raise CompressGANError(f"{arguments.path}: no photos in this folder")
-    pixels, latents = 0, []
+    pixels, latents, sides = 0, [], []
     for file in files:
         photo = read_photo(file)
         pixels += photo.shape[0] * photo.shape[1]
         latents.append(codec.symbols(photo))
+        sides.append(photo.shape[:2])
 
     entropy = sum(order0_entropy(symbols, centers) for symbols in latents)
     bits = (centers - 1).bit_length()
@@ -83,7 +79,8 @@ def main() -> int:
         payloads = [encode(symbols, centers, prior, coder) for symbols in latents]
         for symbols, (used, payload) in zip(latents, payloads, strict=True):
             assert (decode(payload, symbols.shape, centers, prior, used) == symbols).all()
-        sizes[f"{coder}, whole files"] = sum(len(payload) + CONTAINER_BYTES for _, payload in payloads)
+        wholes = (codec.to_bytes(symbols, *own, coder=coder) for symbols, own in zip(latents, sides, strict=True))
+        sizes[f"{coder}, whole files"] = sum(map(len, wholes))
 
     rows = [{"code": name, "bytes": size / len(latents), "bpp": 8 * size / pixels} for name, size in sizes.items()]
     print(f"{len(latents)} photos, {sum(s.size for s in latents):,} symbols\n")

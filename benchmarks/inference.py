@@ -32,9 +32,9 @@ SIZE = (768, 512)  # width and height of the photos, pixels
 MEGAPIXELS = SIZE[0] * SIZE[1] / 1e6
 
 
-def command_line(clone: Path, *arguments: object) -> tuple[float, float]:
+def command_line(project: Path, *arguments: object) -> tuple[float, float]:
     """Runs a clone's inference.py in its own process, and returns its seconds and its peak memory in GiB."""
-    command = [sys.executable, str(clone / "src" / "inference.py"), *map(str, arguments)]
+    command = [sys.executable, str(project / "src" / "inference.py"), *map(str, arguments)]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -95,17 +95,17 @@ def measure_parts(checkpoint: Path, folder: Path) -> None:
         print(f"| {' + '.join(names)} | {seconds:.3f} | {MEGAPIXELS / seconds:.1f} |")
 
 
-def whole_calls(model: tuple[object, ...], folder: Path, clone: Path, large: tuple[int, int]) -> dict[str, tuple]:
-    """Returns seconds and peak memory of whole calls in a clone, by what they do."""
+def whole_calls(model: tuple[object, ...], folder: Path, project: Path, large: tuple[int, int]) -> dict[str, tuple]:
+    """Returns seconds and peak memory of whole calls of a clone of the project, by what they do."""
     photos, one = folder / "photos", folder / "photos" / "00.png"
     out = Path(tempfile.mkdtemp(dir=folder))
     knows = subprocess.run(
-        [sys.executable, clone / "src" / "inference.py", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, project / "src" / "inference.py", "--help"], capture_output=True, text=True, check=True
     ).stdout
     only = ("--bin-only",) if "--bin-only" in knows else ()  # earlier versions always made all outputs
 
     def best(*arguments: object) -> tuple[float, float]:
-        return min(command_line(clone, *model, *arguments) for _ in range(REPEATS))
+        return min(command_line(project, *model, *arguments) for _ in range(REPEATS))
 
     calls = {
         "compress one photo, all outputs": best("-path", one, "-o", out),
@@ -114,13 +114,13 @@ def whole_calls(model: tuple[object, ...], folder: Path, clone: Path, large: tup
         "reconstruct one photo": best("-c", out / "00.bin", "-o", out),
     }
     count = len(list(photos.iterdir()))
-    calls[f"compress {count} photos, all outputs"] = command_line(clone, *model, "-path", photos, "-o", out)
+    calls[f"compress {count} photos, all outputs"] = command_line(project, *model, "-path", photos, "-o", out)
     if min(large):
         width, height = large
         name = f"one photo of {width} x {height}"
         made = ("-path", folder / "large", "-o", out / "large")
-        calls[f"compress {name}, all outputs"] = command_line(clone, *model, *made)
-        calls[f"reconstruct {name}"] = command_line(clone, *model, "-c", out / "large", "-o", out)
+        calls[f"compress {name}, all outputs"] = command_line(project, *model, *made)
+        calls[f"reconstruct {name}"] = command_line(project, *model, "-c", out / "large", "-o", out)
     return calls
 
 

@@ -19,6 +19,8 @@ from compressgan.cli import run
 from compressgan.errors import CompressGANError
 from compressgan.networks.loading import import_tensorflow
 
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # not a variable
+
 
 def start(folder: Path, steps: int) -> subprocess.Popen:
     command = [sys.executable, clone.ROOT / "src" / "train.py", "-r", folder, "-path", clone.ROOT / "data" / "example"]
@@ -52,7 +54,8 @@ def main() -> int:
         while kills < arguments.kills and saved_step(killed) < arguments.steps:
             process = start(killed, arguments.steps)
             try:
-                process.wait(timeout=rng.uniform(3, 15))
+                if process.wait(timeout=rng.uniform(3, 15)):
+                    raise CompressGANError("the run could not be resumed")
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -61,12 +64,10 @@ def main() -> int:
         if start(killed, arguments.steps).wait():
             raise CompressGANError("the run could not be resumed")
         readers = [tf.train.load_checkpoint(str(folder / "training")) for folder in (alone, killed)]
-        names = sorted(readers[0].get_variable_to_shape_map())
-        if names != sorted(readers[1].get_variable_to_shape_map()):
+        names, others = (set(reader.get_variable_to_shape_map()) - {GRAPH} for reader in readers)
+        if names != others:
             raise CompressGANError("the training states hold different variables")
-        for name in names:
-            if name == "_CHECKPOINTABLE_OBJECT_GRAPH":
-                continue
+        for name in sorted(names):
             a, b = (reader.get_tensor(name) for reader in readers)
             if not np.array_equal(a, b):
                 raise CompressGANError(f"{name} differs")

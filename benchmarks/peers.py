@@ -79,7 +79,7 @@ def measure(name: str, photo: Path) -> dict[str, str]:
     decode(data)
     first = time.perf_counter() - start
     seconds = [fastest(encode, photo), fastest(decode, data)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     size = len(data) if isinstance(data, bytes) else 0
     values = (f"{size:,}" if size else "", f"{first:.1f}", *(f"{s:.3f}" for s in seconds), f"{peak:,.0f}")
     return dict(zip(COLUMNS, (*values, f"{installed(name):,.0f}"), strict=True))

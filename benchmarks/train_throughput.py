@@ -54,12 +54,25 @@ def conv_flops(network: keras.Model, inputs: list[tf.Tensor] | tf.Tensor) -> dic
     return flops
 
 
-def muon_flops(variables: list) -> int:
-    """Returns the floating-point operations of the matrix products in one step of Muon."""
-    from compressgan.training.optimizers import MUON_ITERATIONS
+def realism_flops(network: keras.Model, flops: dict[str, int]) -> int:
+    """Returns the operations of the convolutions that realism adds, given those of the convolutions that it adds to."""
+    from compressgan.networks.layers import REALISM
 
     total = 0
-    for kernel in variables:
+    for name, whole in flops.items():
+        with suppress(ValueError):  # there is no such layer
+            added = network.get_layer(f"{name}_{REALISM}")
+            weights = sum(math.prod(part.kernel.shape) for part in (added.inner, added.outer))
+            total += whole * weights // math.prod(network.get_layer(name).kernel.shape)
+    return total
+
+
+def muon_flops(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns the floating-point operations of the matrix products in one step of an optimizer, if it is Muon."""
+    from compressgan.training.optimizers import MUON_ITERATIONS, Muon
+
+    total = 0
+    for kernel in optimizer._trainable_variables if isinstance(optimizer, Muon) else ():
         if len(kernel.shape) == 4:
             *rest, columns = kernel.shape
             less, more = sorted((math.prod(rest), columns))
@@ -130,13 +143,13 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
     # The discriminator sees two batches, takes both gradients of each, and passes one more back to the generator.
     first_layers = [flops for name, flops in discriminator.items() if name.endswith("conv0")]
     adversarial = 7 * sum(discriminator.values()) - 2 * sum(first_layers)
-    kernels = [*model.encoder.trainable_variables, *model.generator.trainable_variables]
-    muon = muon_flops(kernels) if config.optimizer == "muon" else 0
-    second = codec + muon + adversarial
-    if config.realism:  # the encoder goes forward alone, and half of the batch is judged
-        second = sum(encoder.values()) + 3 * sum(generator.values()) + adversarial / 2
-        second += muon_flops(model.generator.trainable_variables) if muon else 0
-    for stage, flops in (("distortion", codec + muon), ("adversarial", second)):
+    distortion = codec + muon_flops(train_step.optimizer)
+    second = distortion + adversarial
+    if config.realism:  # the encoder goes forward alone, and the generator's own kernels take no gradient
+        added = realism_flops(model.generator, generator)
+        second = sum(encoder.values()) + 2 * sum(generator.values()) + 3 * added + adversarial
+        second += muon_flops(train_step.realism_optimizer)
+    for stage, flops in (("distortion", distortion), ("adversarial", second)):
         first = 0 if stage == "distortion" else config.adversarial_from
         train_step(batch, first)  # traces
         waiting, start = 0.0, time.perf_counter()

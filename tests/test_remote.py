@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,34 @@ def test_from_here_to_there_and_from_there_to_here(
         (job,) = start_jobs(own)
         assert cluster._work((own, str(tmp_path)), job).error == ""
     assert (tmp_path / "out" / "b.bin").read_bytes() == expected
+
+
+def test_another_programs_file_is_not_replaced(
+    memory: fsspec.AbstractFileSystem, options: argparse.Namespace, photo: Path, tmp_path: Path
+) -> None:
+    put(memory, "/in/a.png", photo)
+    memory.pipe_file("/out/made/a.bin", b"firmware")
+    for _ in range(2):
+        with staged(options) as own:
+            (job,) = start_jobs(own)
+            outcome = cluster._work((own, str(tmp_path)), job)
+        if memory.cat_file("/out/made/a.bin") == b"firmware":
+            assert outcome.error.startswith("memory://out/made/a.bin: not written by this program")
+            memory.pipe_file("/out/made/a.bin", b"CGN, an older file")
+    assert (outcome.error, memory.cat_file("/out/made/a.bin")[:4]) == ("", b"CGN\x02")
+
+
+def test_what_there_is_to_say_about_the_model_is_left_to_the_caller(
+    memory: fsspec.AbstractFileSystem, options: argparse.Namespace, photo: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(options.r, tmp_path / "model")
+    (tmp_path / "model" / "codec.tflite").unlink()  # which is worth a warning
+    put(memory, "/in/a.png", photo)
+    options.r = tmp_path / "model"
+    with staged(options) as own:
+        (job,) = start_jobs(own)
+        outcome = cluster._work((own, str(tmp_path)), job)
+    assert (outcome.error, outcome.warnings) == ("", [])
 
 
 def test_calls_that_cannot_be(

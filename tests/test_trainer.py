@@ -16,7 +16,7 @@ from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import validation_photos
+from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, read_index, validation_photos
 from compressgan.training.guards import deferred_signals, locked
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
@@ -79,6 +79,25 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config
     assert int(trainer.step) == 0
 
 
+def test_a_run_that_another_has_continued_meanwhile_does_not_undo_that(
+    tmp_path: Path, tiny: Config, paths: list[str]
+) -> None:
+    first, second = (make_trainer(tiny.replace(steps=steps), tmp_path) for steps in (2, 3))
+    first.fit(paths, [])
+    with pytest.raises(CompressGANError, match="another run has just trained on here"):
+        second.fit(paths, [])
+    assert int(make_trainer(tiny.replace(steps=3), tmp_path).step) == 2
+
+
+def test_photos_missing_for_a_while_are_trained_on_later(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    make_trainer(tiny.replace(steps=1), tmp_path).fit(paths, paths[:2])
+    away = Path(paths[0]).rename(tmp_path / "away")
+    make_trainer(tiny.replace(steps=2), tmp_path).fit(paths, paths[:2])
+    assert read_index(tmp_path / "training" / TRAIN_INDEX) == paths
+    assert read_index(tmp_path / "training" / TEST_INDEX) == paths[:2]
+    away.rename(paths[0])
+
+
 def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: Path, tiny: Config) -> None:
     config = tiny.replace(rate_coeff=0.5)
     first = make_trainer(config, tmp_path)
@@ -87,12 +106,14 @@ def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: 
     first.save()
     np.testing.assert_array_equal(make_trainer(config, tmp_path).model.rate_coeffs, reached)
     np.testing.assert_array_equal(make_trainer(config.replace(rate_coeff=2.0), tmp_path).model.rate_coeffs, [2.0] * 8)
+    without_target = config.replace(rate_target=0.0)
+    np.testing.assert_array_equal(make_trainer(without_target, tmp_path).model.rate_coeffs, [0.5] * 8)
 
 
 def test_the_second_stage_cannot_be_undone(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     config = tiny.replace(steps=6, adversarial_from=4, save_every=3, validate_every=100)
     make_trainer(config, tmp_path).fit(paths, [])
-    for name, value in (("adversarial_from", 3), ("adversarial_from", 10), ("rate_coeff", 2.0)):
+    for name, value in (("adversarial_from", 3), ("adversarial_from", 10), ("rate_coeff", 2.0), ("rate_target", 0.0)):
         with pytest.raises(CompressGANError, match=f"in the second stage of training, {name} cannot change"):
             make_trainer(config.replace(steps=20, **{name: value}), tmp_path)
 
@@ -109,7 +130,19 @@ def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_pa
     first.best_score.assign(0.5)
     first.save()
     assert float(make_trainer(tiny.replace(learning_rate=1e-4), tmp_path).best_score) == 0.5
-    assert float(make_trainer(tiny.replace(distortion_coeff=20.0), tmp_path).best_score) == np.inf
+    for changes in ({"distortion_coeff": 20.0}, {"validation_images": 1}):
+        assert float(make_trainer(tiny.replace(**changes), tmp_path).best_score) == np.inf
+
+
+def test_the_best_score_is_forgotten_for_other_photos(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
+    scores = []
+    for steps, validated in ((1, paths[:2]), (2, paths[:2]), (3, paths[2:])):
+        trainer = make_trainer(tiny.replace(steps=steps), tmp_path)
+        if steps == 1:
+            trainer.best_score.assign(0.5)
+        trainer.fit(paths, validated)
+        scores.append(float(trainer.best_score))
+    assert scores == [0.5, 0.5, np.inf]
 
 
 def test_settings_changed_on_going_on_survive_a_kill(

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,8 @@ def _ray(address: str) -> Iterator[None]:
     require_extra("ray", "ray")
     _assert_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Without it, a photo for which there is too little memory would be tried for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(_TRIES - 1))
     import ray
 
     # In a clone, the package is not installed.
@@ -67,12 +70,13 @@ def _ray(address: str) -> Iterator[None]:
     options = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": variables}}
     if address == THIS_MACHINE:
         options |= {"num_cpus": available_cpus(), "include_dashboard": False}
-    failure = None
+    failure, handler = None, signal.getsignal(signal.SIGTERM)
     with without_lines(_RAYS_LINES) as lines:
         try:
             ray.init(address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             failure = error
+    signal.signal(signal.SIGTERM, handler)  # Ray has set its own
     if failure:
         reason = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
         if any(b"token" in line for line in lines):
@@ -139,7 +143,8 @@ def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
     with _collecting(outcome.warnings):
         urls: dict[str, str] = {}
         try:
-            compressor = _compressor(settings)
+            with _collecting([]):  # what there is to say about the model, the caller has said
+                compressor = _compressor(settings)
             compressor.note = lambda file, text: outcome.notes.append(text)
             with localized(job, compressor.arguments) as (own, urls):
                 outcome.result = compressor(own)

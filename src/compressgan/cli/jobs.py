@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Job:
     """An input file, and the results made from it so far."""
 
-    file: Path
+    file: Path | str  # a URL until `localized` has fetched it
     name: str  # path under the input folder
     stem: Path  # path of its outputs, without suffix
     photo: np.ndarray | None = None  # (H, W, 3) uint8

@@ -269,7 +269,8 @@ def localized(job: Job, arguments: argparse.Namespace) -> Iterator[tuple[Job, di
         urls[str(here)] = f"{outputs.url}/{stem}"
         job = replace(job, stem=here)
         binary = job.output(".bin")
-        if ".bin" in job.present:  # the pictures are made from it
+        # The pictures are made from it if it is kept; otherwise it must not be another program's.
+        if ".bin" in job.present or outputs.holds(f"{stem}.bin"):
             outputs.fetch(f"{stem}.bin", binary)
         yield job, urls
         for path in sorted(here.parent.iterdir()):

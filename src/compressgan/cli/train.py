@@ -21,7 +21,7 @@ from compressgan.checkpoint import read_config
 from compressgan.cli.options import make_parser, require_extra
 from compressgan.cli.originals import is_made
 from compressgan.cli.project import Project
-from compressgan.config import ARCHITECTURE, FIXED, Config, Precision
+from compressgan.config import FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.reading import has_heic, is_photo
 from compressgan.networks.loading import import_tensorflow
@@ -138,7 +138,7 @@ def main(project: Project) -> int:
         trainer.fit(train_paths, test_paths)
     except TrainingEnded:
         again = "" if arguments.perceptual in (None, "off", "imagenet") else f" --perceptual {arguments.perceptual}"
-        done = f"stopped and saved at step {int(trainer.step.numpy())}"
+        done = f"stopped {'and saved ' if trainer.is_chief else ''}at step {int(trainer.step.numpy())}"
         print(f"{done}; resume with: python src/train.py -r {directory}{again}")
         return 130
     trainer.export()
@@ -198,7 +198,7 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
         if arguments.init_from:
             logger.warning(f"{directory}: resuming from its own training state; --init-from is ignored")
         before = read_config(directory)[0]
-        if arguments.preset and _architecture(before) != _architecture(presets[arguments.preset]):
+        if arguments.preset and before.other_architecture(presets[arguments.preset]):
             raise UsageError(
                 f"{directory}: its model's settings differ from the preset {arguments.preset}; omit --preset"
             )
@@ -211,10 +211,6 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
             f"start another run with -r DIR --init-from {directory}"
         )
     return _changed(presets[arguments.preset or "compact"], arguments)
-
-
-def _architecture(config: Config) -> list:
-    return [getattr(config, name) for name in ARCHITECTURE]
 
 
 def _changed(config: Config, arguments: argparse.Namespace) -> Config:
@@ -265,7 +261,6 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
     from compressgan.training.data import (
         TEST_INDEX,
         TRAIN_INDEX,
-        existing,
         find_images,
         read_index,
         split,
@@ -291,8 +286,7 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
         # Not read back: another run may write its own index there meanwhile.
         train_paths, test_paths = ([str(path) for path in part] for part in parts)
     else:
-        train_paths = existing(read_index(train_index), train_index)
-        test_paths = existing(read_index(test_index), test_index)
+        train_paths, test_paths = read_index(train_index), read_index(test_index)
     if not train_paths:
         raise CompressGANError(f"{train_index}: lists no images; rebuild it with -path FOLDER")
     return train_paths, test_paths

@@ -111,16 +111,17 @@ def _jpeg2000_options(millibits: int) -> dict:
 def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int], ffmpeg_version: str) -> ComparedCodec:
     """One intra frame in 4:2:0 with a constant quantizer, as a raw stream without a container."""
 
+    def options(setting: int) -> tuple[str, ...]:
+        x265 = ("-x265-params", f"qp={setting}:info=0:log-level=none")
+        quantizer = x265 if encoder == "libx265" else ("-qp", str(setting))
+        return ("-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "slow", *quantizer)
+
     def encode(photo: np.ndarray, setting: int) -> bytes:
         # 4:2:0 needs even sides. `Bench` crops the decoded photo.
         photo = np.pad(photo, ((0, photo.shape[0] % 2), (0, photo.shape[1] % 2), (0, 0)), mode="edge")
         height, width = photo.shape[:2]
         source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "-")
-        quantizer = (
-            ("-x265-params", f"qp={setting}:info=0:log-level=none") if encoder == "libx265" else ("-qp", str(setting))
-        )
-        wanted = ("-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "slow", *quantizer)
-        return _ffmpeg(*source, *wanted, "-f", container, "-", stdin=photo.tobytes())
+        return _ffmpeg(*source, *options(setting), "-f", container, "-", stdin=photo.tobytes())
 
     def decode(data: bytes) -> np.ndarray:
         # PNG stores the picture's size; raw frames do not.
@@ -131,7 +132,7 @@ def _by_ffmpeg(name: str, encoder: str, container: str, settings: Sequence[int],
         with Image.open(io.BytesIO(png)) as image:
             return np.asarray(image)
 
-    return ComparedCodec(name, settings, encode, decode, f"{name}, {encoder}, {ffmpeg_version}")
+    return ComparedCodec(name, settings, encode, decode, f"{name}, {ffmpeg_version}, {options(settings[0])}")
 
 
 def _ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:

@@ -22,7 +22,8 @@ _Kid = Callable[[str, int, list[str]], float]  # of photos decoded from a codec'
 def means(results: list[Result], kid: _Kid = lambda codec, setting, photos: math.nan) -> list[dict]:
     """Returns the mean of each figure and the KID for every codec and setting, by ascending rate.
 
-    Only photos on which no codec failed count. Each figure's mean is over those photos that have it.
+    A photo counts only if every codec worked on it at every setting that worked on any photo. Each figure's mean is
+    over those photos that have it.
     """
     table = []
     kinds = list(dict.fromkeys((result.codec, result.setting) for result in results))

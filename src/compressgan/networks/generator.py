@@ -23,8 +23,8 @@ from compressgan.networks.layers import (
 def build_generator(config: Config) -> keras.Model:
     """Builds G: quantized latents (B, h, w, C) float, levels (B,) int32, realism (B,) float -> photos.
 
-    Levels count from 0, realism is in [0, 1]. Photos are (B, 16 h, 16 w, 3) float32 in [-1, 1]. The last layers are
-    float32 under every precision policy.
+    Levels count from 0, realism is in [0, 1]. Photos are (B, 16 h, 16 w, 3) float32 in [-1, 1]. The head, the
+    last convolution and all sums after it are float32 under every precision policy.
     """
 
     def modulated(x: tf.Tensor, name: str) -> tf.Tensor:

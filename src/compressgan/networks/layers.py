@@ -17,12 +17,12 @@ REALISM = "realism"  # part of the names of all layers that realism adds
 _at_0: ContextVar[bool] = ContextVar("at_0", default=False)
 
 
-def norm(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
+def norm(x: tf.Tensor, kind: str, name: str, dtype: str | None = None) -> tf.Tensor:
     """Normalizes over the whole image ("instance"), over the channels of each position ("channel"), or not at all."""
     if kind == "instance":
-        return layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{name}_norm")(x)
+        return layers.GroupNormalization(groups=-1, epsilon=1e-5, dtype=dtype, name=f"{name}_norm")(x)
     if kind == "channel":
-        return layers.LayerNormalization(epsilon=1e-3, name=f"{name}_norm")(x)
+        return layers.LayerNormalization(epsilon=1e-3, dtype=dtype, name=f"{name}_norm")(x)
     return x
 
 
@@ -69,7 +69,7 @@ def residual_block(
         width: channels of the first layer; by default as many as the input has.
         norm_kind: norm after the first layer; by default `config.norm`.
         scale: factor on the branch.
-        dtype: of the last layer and of the sum.
+        dtype: of the last layer, its norm and the sum.
     """
     inner = conv(x, width or x.shape[-1], config, f"{name}_conv1", norm_kind=norm_kind, realism=realism)
     branch = Conv2D(
@@ -81,7 +81,7 @@ def residual_block(
         dtype=dtype,
         name=f"{name}_conv2",
     )(inner)
-    branch = norm(branch, config.norm, f"{name}_conv2")
+    branch = norm(branch, config.norm, f"{name}_conv2", dtype)
     if scale != 1:
         branch = layers.Rescaling(scale, dtype=dtype, name=f"{name}_scale")(branch)
     # After the scale, which LiteRT can then fold into the same kernels with and without realism, and store them once.

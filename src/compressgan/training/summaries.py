@@ -37,13 +37,14 @@ class Summaries:
     def training(
         self, step: int, terms: dict[str, float], levels: list[dict[str, float]], learning_rate: float, speed: float
     ) -> None:
-        """Writes the loss terms and gradient norms of one step, and the speed in images per second.
+        """Writes the loss terms and gradient norms of one step, and the speed.
 
         Args:
             step: the number of steps done.
             terms: by name.
             levels: for each level from 1 on, its figures by name, which may be NaN if they are not known.
-            learning_rate, speed: in this step.
+            learning_rate: in this step.
+            speed: images per second since the last entry, validating and saving included.
         """
         with self._writer.as_default(step):
             for name, value in terms.items():

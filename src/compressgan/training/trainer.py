@@ -19,7 +19,15 @@ from compressgan.evaluation.metrics import mean_line
 from compressgan.images.files import make_folder
 from compressgan.networks.export import export
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, training_dataset, validation_photos, write_index
+from compressgan.training.data import (
+    TEST_INDEX,
+    TRAIN_INDEX,
+    existing,
+    read_index,
+    training_dataset,
+    validation_photos,
+    write_index,
+)
 from compressgan.training.guards import LOG_FOLDER, assert_no_pattern, deferred_signals, locked
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.schedules import learning_rate
@@ -31,7 +39,7 @@ from compressgan.training.validation import Validator
 BEST = "best"  # folder of the best checkpoint by validation score, inside the checkpoint folder
 # The settings that define that score.
 SCORED = ("distortion_coeff", "rate_coeff", "rate_target", "default_level")
-SCORED += ("perceptual_coeff", "perceptual_kind", "vgg19_weights")
+SCORED += ("perceptual_coeff", "perceptual_kind", "vgg19_weights", "validation_images", "validation_max_side")
 
 
 class TrainingEnded(Exception):  # noqa: N818, it is not an error
@@ -99,8 +107,9 @@ class Trainer:
         if resuming:
             before = read_config(directory)[0]
             self._assert_stage_can_stay(before)
-            # Rate weights that follow a target keep what they have reached, unless the user sets a new start.
-            if config.rate_coeff != before.rate_coeff:
+            # Rate weights that follow a target keep what they have reached, unless the user changes where they start or
+            # sets no target.
+            if config.rate_coeff != before.rate_coeff or (before.rate_target and not config.rate_target):
                 self._start_rates()
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
                 self.best_score.assign(math.inf)  # the old score is not comparable
@@ -122,6 +131,8 @@ class Trainer:
         """Checks that changed settings do not undo or skip what the second stage begins with."""
         step, config = int(self.step.numpy()), self.config
         names = [name for name in ("adversarial_from", "rate_coeff") if getattr(config, name) != getattr(before, name)]
+        if before.rate_target and not config.rate_target:
+            names.append("rate_target")
         if config.realism and names and step > min(before.adversarial_from, config.adversarial_from):
             raise CompressGANError(f"{self.directory}: in the second stage of training, {names[0]} cannot change")
 
@@ -147,19 +158,27 @@ class Trainer:
 
         Raises:
             TrainingEnded: the user ended the training, and it has been saved.
-            CompressGANError: another run is training in the folder, a loss or gradient is not finite, a checkpoint
-                cannot be written, or a worker is gone.
+            CompressGANError: none of the photos exists, another run is or was training in the folder meanwhile, a loss
+                or gradient is not finite, a checkpoint cannot be written, or a worker is gone.
         """
-        if not self.is_chief:
-            self._fit(train_paths, test_paths)
-            return
         state = self.directory / "training"
+        # Those that are missing now may be back when the run is resumed, so they stay in the index.
+        present = [
+            existing(paths, state / name) for paths, name in ((train_paths, TRAIN_INDEX), (test_paths, TEST_INDEX))
+        ]
+        if not self.is_chief:
+            self._fit(*present)
+            return
         with locked(state):
+            if tf.train.latest_checkpoint(str(state)) != self._manager.latest_checkpoint:
+                raise CompressGANError(f"{self.directory}: another run has just trained on here; start this one again")
+            if (state / TEST_INDEX).is_file() and read_index(state / TEST_INDEX) != test_paths:
+                self.best_score.assign(math.inf)  # of other photos
             # A call without -path resumes with these paths, even if other runs have indexed other photos since.
             write_index(state / TRAIN_INDEX, train_paths)
             write_index(state / TEST_INDEX, test_paths)
             (state / LOG_FOLDER).write_text(str(self._log_directory.resolve()), encoding="utf-8")
-            self._fit(train_paths, test_paths)
+            self._fit(*present)
 
     def _fit(self, train_paths: list[str], test_paths: list[str]) -> None:
         start = int(self.step.numpy())

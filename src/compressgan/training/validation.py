@@ -66,7 +66,11 @@ class Validator:
             means = Means(rows[level])
             figures |= {f"level{level}/{name}": means.of(name) for name in ("psnr", "ms_ssim", "bpp")}
             if level == shown:
-                pictures = [[codec.decompress(file, realism) for realism in self._realisms()] for file in files]
+                more = self._realisms()[1:]
+                pictures = [
+                    [reconstruction, *(codec.decompress(file, realism) for realism in more)]
+                    for file, reconstruction in zip(files, reconstructions, strict=True)
+                ]
         rate = float(np.mean([figures[f"level{level}/bpp"] for level in rows]))
         figures |= {name: figures[f"level{shown}/{name}"] for name in ("psnr", "ms_ssim", "bpp")}
         figures |= self._score(float(np.mean(errors)), rate, [own[-1] for own in pictures])
