@@ -49,16 +49,6 @@ class Muon(Adam):
         super().__init__(**kwargs)
         self.momentum = momentum
 
-    def build(self, variables: list[keras.Variable]) -> None:
-        """Makes the momentum of all variables, and Adam's second one of those that are not kernels of convolutions."""
-        if self.built:
-            return
-        keras.optimizers.Optimizer.build(self, variables)
-        self._momentums = self.add_optimizer_variables(variables, "momentum")
-        by_adam = {self._get_variable_index(variable): variable for variable in variables if len(variable.shape) != 4}
-        made = self.add_optimizer_variables(list(by_adam.values()), "velocity")
-        self._velocities = dict(zip(by_adam, made, strict=True))
-
     def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         if len(variable.shape) != 4:
             super().update_step(gradient, variable, learning_rate)
