@@ -140,18 +140,17 @@ def _result(job: Job, ended: ObjectRef) -> Result:
 def _work(settings: tuple[argparse.Namespace, str], job: Job) -> _Outcome:
     """Compresses a photo in a worker."""
     outcome = _Outcome()
-    with _collecting(outcome.warnings):
-        urls: dict[str, str] = {}
-        try:
-            with _collecting([]):  # what there is to say about the model, the caller has said
-                compressor = _compressor(settings)
-            compressor.note = lambda file, text: outcome.notes.append(text)
-            with localized(job, compressor.arguments) as (own, urls):
-                outcome.result = compressor(own)
-        except CompressGANError as error:
-            outcome.error = str(error)
-        except OSError as error:  # of a folder for temporary files
-            outcome.error = f"{job.file}: {os_reason(error)}"
+    urls: dict[str, str] = {}
+    try:
+        with _collecting([]):  # what there is to say about the model, the caller has said
+            compressor = _compressor(settings)
+        compressor.note = lambda file, text: outcome.notes.append(text)
+        with _collecting(outcome.warnings), localized(job, compressor.arguments) as (own, urls):
+            outcome.result = compressor(own)
+    except CompressGANError as error:
+        outcome.error = str(error)
+    except OSError as error:  # of a folder for temporary files
+        outcome.error = f"{job.file}: {os_reason(error)}"
     for path, url in urls.items():  # as the user knows them
         outcome.error = outcome.error.replace(path, url)
         outcome.warnings = [line.replace(path, url) for line in outcome.warnings]
