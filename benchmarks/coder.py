@@ -60,13 +60,13 @@ def main() -> int:
     files = [file for file in files_under(arguments.path) if is_photo(file)]
     if not files:
         raise CompressGANError(f"{arguments.path}: no photos in this folder")
-    pixels, latents, sides = 0, [], []
+    latents, sides = [], []
     for file in files:
         photo = read_photo(file)
-        pixels += photo.shape[0] * photo.shape[1]
         latents.append(codec.symbols(photo))
         sides.append(photo.shape[:2])
 
+    pixels = sum(height * width for height, width in sides)
     entropy = sum(order0_entropy(symbols, centers) for symbols in latents)
     bits = (centers - 1).bit_length()
     packed = sum(-(-symbols.size * bits // 8) for symbols in latents)
@@ -76,10 +76,9 @@ def main() -> int:
         "static order-0 entropy per channel": entropy,
     }
     for coder in reversed(CODERS):
-        payloads = [encode(symbols, centers, prior, coder) for symbols in latents]
-        for symbols, (used, payload) in zip(latents, payloads, strict=True):
-            assert (decode(payload, symbols.shape, centers, prior, used) == symbols).all()
-        wholes = (codec.to_bytes(symbols, *own, coder=coder) for symbols, own in zip(latents, sides, strict=True))
+        wholes = [codec.to_bytes(symbols, *own, coder=coder) for symbols, own in zip(latents, sides, strict=True)]
+        for symbols, data in zip(latents, wholes, strict=True):
+            assert (codec.from_bytes(data)[0] == symbols).all()
         sizes[f"{coder}, whole files"] = sum(map(len, wholes))
 
     rows = [{"code": name, "bytes": size / len(latents), "bpp": 8 * size / pixels} for name, size in sizes.items()]

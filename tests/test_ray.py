@@ -137,7 +137,7 @@ def test_a_signal_leaves_whole_files(checkpoint: Path, tmp_path: Path, number: s
     out = tmp_path / "out"
     call = [sys.executable, ROOT / "src" / "inference.py", "-r", checkpoint, "-path", photos, "-o", out, "--ray"]
     process = subprocess.Popen([*call, "--effort", "8"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list(out.glob("[!.]*.bin"))) >= 5)
+    wait_for(lambda: len(list(out.glob("[!.]*.bin"))) >= available_cpus() + 3)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -145,8 +145,7 @@ def test_a_signal_leaves_whole_files(checkpoint: Path, tmp_path: Path, number: s
     codec = Codec.load(checkpoint, effort=8, threads=1)
     for path in out.glob("[!.]*.bin"):
         assert path.read_bytes() == codec.compress(photos / f"{path.stem}.png")
-    finished = len(list(out.glob("[!.]*_comparison.png")))  # a photo's last output
-    assert finished - 2 * available_cpus() <= len(table(out)) <= finished
+    assert len(table(out)) >= 3  # one for each CPU may have had its .bin file, but not yet its pictures
 
 
 @pytest.fixture
