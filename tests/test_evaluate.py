@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
 from compressgan.evaluation import kodak
 from compressgan.evaluation.bench import OURS, Bench, NetworkMetrics, Result
@@ -322,6 +323,14 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     again = run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--codecs", "JPEG", "WebP")
     assert "files, which are not made again" in again.stdout
     assert json.loads((out / "results.json").read_text()) == document
+    # Nor does it take files of another effort for its own.
+    run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--effort", 0, "--codecs", "JPEG")
+    unrefined, codec = json.loads((out / "results.json").read_text()), Codec.load(checkpoint, effort=0)
+    assert unrefined["model"]["effort"] == 0
+    assert [row["bytes"] for row in unrefined["results"][: 2 * codec.levels]] == [
+        len(codec.compress(folder / f"{i}.png", level)) for level in range(1, 9) for i in (0, 1)
+    ]
+    assert unrefined["results"][0]["psnr"] != document["results"][0]["psnr"]
     # The schema is strict: it refuses unknown entries and missing ones.
     for broken in ({**document, "more": 1}, {name: value for name, value in document.items() if name != "means"}):
         with pytest.raises(jsonschema.ValidationError):

@@ -107,9 +107,7 @@ class Trainer:
         if resuming:
             before = read_config(directory)[0]
             self._assert_stage_can_stay(before)
-            # Rate weights that follow a target keep what they have reached, unless the user changes where they start or
-            # sets no target.
-            if config.rate_coeff != before.rate_coeff or (before.rate_target and not config.rate_target):
+            if self._resets_of_rates(before):
                 self._start_rates()
             if any(getattr(config, name) != getattr(before, name) for name in SCORED):
                 self.best_score.assign(math.inf)  # the old score is not comparable
@@ -130,11 +128,16 @@ class Trainer:
     def _assert_stage_can_stay(self, before: Config) -> None:
         """Checks that changed settings do not undo or skip what the second stage begins with."""
         step, config = int(self.step.numpy()), self.config
-        names = [name for name in ("adversarial_from", "rate_coeff") if getattr(config, name) != getattr(before, name)]
-        if before.rate_target and not config.rate_target:
-            names.append("rate_target")
+        names = self._resets_of_rates(before)
+        if config.adversarial_from != before.adversarial_from:
+            names.insert(0, "adversarial_from")
         if config.realism and names and step > min(before.adversarial_from, config.adversarial_from):
             raise CompressGANError(f"{self.directory}: in the second stage of training, {names[0]} cannot change")
+
+    def _resets_of_rates(self, before: Config) -> list[str]:
+        """Returns the changed settings that set the rate weights back. Without any, weights with a target stay."""
+        names = ["rate_coeff"] if self.config.rate_coeff != before.rate_coeff else []
+        return [*names, "rate_target"] if before.rate_target and not self.config.rate_target else names
 
     def _start_rates(self) -> None:
         """Sets the rate weights of all levels to where they start."""
