@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ import pytest
 from PIL import Image
 
 from compressgan import Codec
-from compressgan.cli.cluster import _work
+from compressgan.cli.cluster import _ray, _work
 from compressgan.cli.jobs import Job
+from compressgan.cli.options import THIS_MACHINE
+from compressgan.errors import CompressGANError
 from compressgan.runtime import available_cpus
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
@@ -193,6 +196,38 @@ def test_photos_on_s3(checkpoint: Path, s3: AbstractFileSystem, tmp_path: Path) 
     assert s3.exists("bucket/out/002_reconstructed.png")
     result = run_cli(*call, "-path", "s3://nowhere/photos", "-o", "s3://bucket/out", "--ray")
     assert_one_error_line(result, "s3://nowhere/photos: no such file or folder")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (SystemExit(15), pytest.raises(KeyboardInterrupt)),  # by Ray's handler of SIGTERM
+        (
+            Exception("The node timed out.\nCheck its logs."),
+            pytest.raises(CompressGANError, match=r"local: The node timed out\.$"),
+        ),
+    ],
+)
+def test_ray_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, raised: BaseException, expected: AbstractContextManager
+) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(ray, "init", init)
+    with expected, _ray(THIS_MACHINE):
+        pass
+
+
+def test_messages_of_a_cluster_that_ends(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def shutdown() -> None:
+        os.write(2, b"[2026-11-28 06:23:38,093 E 8545 8690] task_manager.cc:1545: Failed to push error\nother\n")
+
+    monkeypatch.setattr(ray, "init", lambda *_, **__: None)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    with _ray(THIS_MACHINE):
+        pass
+    assert capfd.readouterr().err == "other\n"
 
 
 def test_a_cluster_that_requires_a_token(

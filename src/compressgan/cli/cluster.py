@@ -74,9 +74,13 @@ def _ray(address: str) -> Iterator[None]:
     with without_lines(_RAYS_LINES) as lines:
         try:
             ray.init(address, **options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except SystemExit:  # from Ray's handler of SIGTERM
+            failure = KeyboardInterrupt()
+        except Exception as error:  # Ray's are of many classes, also of this one
             failure = error
     signal.signal(signal.SIGTERM, handler)  # Ray has set its own
+    if isinstance(failure, KeyboardInterrupt):
+        raise failure
     if failure:
         reason = next(iter(str(failure).strip().splitlines()), type(failure).__name__)
         if any(b"token" in line for line in lines):
@@ -85,7 +89,8 @@ def _ray(address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with without_lines(_RAYS_LINES):  # about photos that were under way when a signal came
+            ray.shutdown()
 
 
 def _assert_reachable(address: str) -> None:
