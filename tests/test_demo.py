@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from compressgan import Codec
+from compressgan.coding.bitstream import Bitstream
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 if TYPE_CHECKING:
@@ -137,6 +138,11 @@ def test_what_is_no_photo_is_named_in_one_line(page: Page, codec: Codec, tmp_pat
     page.reload()
     drop(page, tmp_path / "cut.bin")
     page.get_by_text("the checksum is wrong").wait_for()
+    data = Bitstream(9000, 9000, 4, 5, b"1234", "order0", b"").to_bytes()
+    (tmp_path / "large.bin").write_bytes(data)
+    page.reload()
+    drop(page, tmp_path / "large.bin")
+    page.get_by_text("81,000,000 pixels are too many").wait_for()
 
 
 def test_the_command(checkpoint: Path, address: str) -> None:

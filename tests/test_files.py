@@ -32,6 +32,11 @@ def test_extensions_are_kept_only_where_needed() -> None:
     assert [str(stem) for stem in stems.values()] == ["/out/a.jpg", "/out/A.png", "/out/b", "/out/s/a"]
 
 
+def test_a_name_that_is_all_extension_stays_in_the_output_folder() -> None:
+    stems = output_stems([Path("/in/..png"), Path("/in/...png")], Path("/in"), Path("/out"))
+    assert [str(stem) for stem in stems.values()] == ["/out/..png", "/out/...png"]
+
+
 def test_files_under_skips_the_output_and_hidden_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("b.png", "a/c.png", "out/d.png", ".hidden", ".git/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

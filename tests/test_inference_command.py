@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compressgan import Codec
 from compressgan.coding.bitstream import Bitstream
 from compressgan.images.reading import read_photo
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
@@ -122,6 +123,18 @@ def test_a_bad_photo_in_a_folder_does_not_stop_the_others(checkpoint: Path, phot
     assert sum("text.jpg: not an image" in line for line in lines) == 1
     assert lines[-1] == "error: 2 of 10 files failed"
     assert len(list((tmp_path / "out").rglob("*.bin"))) == 8
+
+
+def test_bin_files_that_cannot_be_read_to_their_end(compressed: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """A pipe would never end, and a disk image would fill the memory."""
+    os.mkfifo(compressed / "pipe.bin")
+    with (compressed / "disk.bin").open("wb") as file:
+        file.truncate(2**40)
+    result = run_cli("inference.py", "-r", checkpoint, "-c", compressed, "-o", tmp_path / "out2")
+    assert "disk.bin: not a CompressGAN .bin file" in result.stderr
+    assert len(list((tmp_path / "out2").rglob("*.png"))) == 4
+    result = run_cli("inference.py", "-r", checkpoint, "-c", compressed / "pipe.bin", "-o", tmp_path / "out2")
+    assert_one_error_line(result, "pipe.bin: not a regular file")
 
 
 def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
@@ -269,13 +282,20 @@ def test_summaries_add_to_what_earlier_calls_wrote(checkpoint: Path, photos: Pat
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("summary.csv", "my,own\n1,2\n"), ("summary.json", '{"mine": 1}'), ("summary.json", "mine"), ("summary.csv", "")],
+    [
+        ("summary.csv", "file,width,height,author\na.jpg,4,3,I\n"),
+        ("summary.csv", "file,width,height\na.jpg,4,3\n"),
+        ("summary.csv", ""),
+        ("summary.json", '{"mine": 1}'),
+        ("summary.json", "mine"),
+        ("report.html", "<title>mine</title>"),
+    ],
 )
 def test_a_summary_of_somebody_else_is_not_overwritten(
     checkpoint: Path, photos: Path, tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    for options in ((), ("--no-overwrite",)):
+    for options in (("--report",), ("--report", "--no-overwrite")):
         result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path, *options)
         assert_one_error_line(result, f"{name}: not written by this program")
     assert (tmp_path / name).read_text() == text
@@ -308,7 +328,7 @@ def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, 
         Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
     script = ROOT / "src" / "inference.py"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         out = tmp_path / f"out{number}"
         command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -339,6 +359,36 @@ def test_output_into_a_pipe_that_closes(checkpoint: Path, photos: Path, tmp_path
     result = subprocess.run(list(map(str, command)), stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=100)
     os.close(write_end)
     assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_streams_that_are_full(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    binary = tmp_path / "a.bin"
+    binary.write_bytes(Codec.load(checkpoint).compress(photos / "a.png"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": ""}
+    call = [sys.executable, "-m", "compressgan", "info", str(binary), "-r", str(checkpoint)]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=100)
+    assert (result.returncode, result.stderr) == (1, "error: standard output: No space left on device\n")
+
+    # The other photos are compressed although the warning about the first one cannot be written.
+    Image.fromarray(make_photo(40, 50)).convert("RGBA").save(photos / "_transparent.png")
+    pixels = np.asarray(Image.open(photos / "_transparent.png")).copy()
+    pixels[:9, :9, 3] = 0
+    Image.fromarray(pixels).save(photos / "_transparent.png")
+    arguments = ["-r", checkpoint, "-path", photos, "-o", tmp_path / "out", "--bin-only"]
+    call = [sys.executable, *map(str, [ROOT / "src" / "inference.py", *arguments])]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(call, stdout=subprocess.PIPE, stderr=full, text=True, timeout=100)
+    assert len(list((tmp_path / "out").rglob("*.bin"))) == 5
+
+
+def test_a_link_to_itself_stops_no_other_photo(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "loop.jpg").symlink_to("loop.jpg")
+    for _ in range(2):  # the second call finds outputs, which it compares with the inputs
+        result = run_cli("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path, "--bin-only")
+        assert result.stderr.splitlines()[0].startswith(f"error: {photos / 'loop.jpg'}: ")
+        assert len(result.stderr.splitlines()) == 2
+        assert len(list(tmp_path.glob("*.bin"))) == 3
 
 
 def test_coder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_white_matters_and_black_does_not() -> None:
         importance(np.full((5, 5), 7, np.uint8), 10, 20)
     dot = np.zeros((400, 400), np.uint8)
     dot[0, 0] = 255
-    importance(dot, 4, 4)  # too small to matter, but not black everywhere
+    with pytest.raises(CompressGANError, match="smaller than a pixel of the photo"):
+        importance(dot, 4, 4)  # not black everywhere until it is reduced
     cut_out = np.dstack([mask] * 3 + [mask])
     with pytest.raises(CompressGANError, match="a mask cannot be transparent"):
         importance(cut_out, 10, 20)

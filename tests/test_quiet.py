@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,3 +37,15 @@ def test_threads_leave_stderr_as_it_was(capfd: pytest.CaptureFixture[str]) -> No
         list(pool.map(work, range(200)))
     assert (os.fstat(2).st_dev, os.fstat(2).st_ino) == (before.st_dev, before.st_ino)
     assert capfd.readouterr().err == ""
+
+
+def test_without_a_folder_for_temporary_files_all_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with without_lines(NOISE):
+        os.write(2, b"noise\n")
+    assert capfd.readouterr().err == "noise\n"

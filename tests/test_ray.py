@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from compressgan import Codec
-from compressgan.cli.cluster import _ray, _work
+from compressgan.cli.cluster import _ray, _result, _work
 from compressgan.cli.jobs import Job
 from compressgan.cli.options import THIS_MACHINE
 from compressgan.errors import CompressGANError
@@ -260,8 +260,25 @@ def test_a_worker_without_the_model_says_so(photos: Path, tmp_path: Path, monkey
     assert outcome.error == f"{tmp_path}/nowhere/config.json: no such file, so {tmp_path}/nowhere is not a checkpoint"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ray.exceptions.RayTaskError("_work", "Traceback ...\nModuleNotFoundError: no reason", ValueError("")),
+        ray.exceptions.OutOfDiskError("no reason\nmore of it"),
+    ],
+)
+def test_a_machine_that_cannot_work_fails_one_photo(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def get(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "get", get)
+    with pytest.raises(CompressGANError, match=r"^a\.png: .*no reason$"):
+        _result(Job("a.png", "a.png", Path("a")), None)
+
+
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     call = ("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "out")
     assert_one_error_line(run_cli(*call, "--report", "--ray"), "--report makes one page", code=2)
-    assert_one_error_line(run_cli(*call, "--ray", "127.0.0.1:1"), "--ray 127.0.0.1:1: cannot be reached")
+    for address in ("127.0.0.1:1", "a..b:80"):
+        assert_one_error_line(run_cli(*call, "--ray", address), f"--ray {address}: cannot be reached")
     assert not list((tmp_path / "out").glob("*.bin"))

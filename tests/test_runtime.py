@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from compressgan import Codec, CompressGANError, runtime
+from compressgan.checkpoint import CENTERS, DESCRIPTION, WEIGHTS_FILE
 from compressgan.config import Config
 from compressgan.networks.export import export
 from compressgan.networks.inference import TensorFlowNetworks
@@ -191,3 +194,23 @@ def test_without_litert_model_and_without_tensorflow(checkpoint: Path, tmp_path:
         list(map(str, command)), capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
     )
     assert "so TensorFlow is needed: pip install 'compressgan[train]'" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["prior/output", CENTERS])
+def test_altered_weights_of_the_coder_are_refused(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    """Every file would be painted wrongly."""
+    shutil.copytree(checkpoint, tmp_path / "altered")
+    with h5py.File(tmp_path / "altered" / WEIGHTS_FILE, "r+") as file:
+        file[name][0] = file[name][0] + 1
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: damaged"):
+        load_networks(tmp_path / "altered")
+
+
+def test_a_damaged_fingerprint_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "altered")
+    with h5py.File(tmp_path / "altered" / WEIGHTS_FILE, "r+") as file:
+        description = json.loads(file.attrs[DESCRIPTION])
+        description["fingerprint"] = "g" + description["fingerprint"][1:]
+        file.attrs[DESCRIPTION] = json.dumps(description)
+    with pytest.raises(CompressGANError, match=r"model\.weights\.h5: not valid checkpoint settings"):
+        load_networks(tmp_path / "altered")

@@ -47,6 +47,18 @@ def test_figures_of_several_calls(tmp_path: Path) -> None:
     assert len(second.of()) == 4
 
 
+def test_two_calls_at_the_same_time(tmp_path: Path) -> None:
+    first, second = Summary(tmp_path), Summary(tmp_path)
+    first.add(replace(FIGURES, file="a"))
+    first.add(replace(FIGURES, file="both", bytes=1))
+    second.add(replace(FIGURES, file="b"))
+    second.add(replace(FIGURES, file="both", bytes=2))
+    first.write()
+    second.write()
+    found = {figures.file: figures.bytes for figures in Summary(tmp_path).of()}
+    assert found == {"a": 100, "b": 100, "both": 2}
+
+
 def test_exact_photos_stay_exact(tmp_path: Path) -> None:
     summary = Summary(tmp_path)
     summary.add(replace(FIGURES, psnr=math.inf))

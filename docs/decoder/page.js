@@ -31,7 +31,7 @@ function network(name, model) {
   return networks[name];
 }
 
-let shown = null; // what was dropped: its name, its photo or its bytes, and, once known, its file and the file's size
+let shown = null; // what was dropped: its name, a promise of what it holds and, once known, its file and the file's size
 let stop = new AbortController();
 
 /** Does what was asked for and shows what goes wrong with it, unless something else is asked for meanwhile. */
@@ -66,15 +66,18 @@ async function coded(message, signal) {
 }
 
 function open(blob) {
-  shown = { name: blob.name };
-  const own = shown;
+  shown = { name: blob.name, content: read(blob) };
+  shown.content.catch(() => {}); // `update` says so
   canvas.hidden = binary.hidden = true;
-  return attempt(async (signal) => {
-    status.textContent = `reading ${own.name} ...`;
-    own.bytes = new Uint8Array(await blob.arrayBuffer());
-    if (String.fromCharCode(...own.bytes.subarray(0, 3)) !== "CGN") own.photo = await readPhoto(blob);
-    await update(signal);
-  });
+  status.textContent = `reading ${shown.name} ...`;
+  return attempt(update);
+}
+
+/** Returns the bytes of a .bin file, or the photo of any other. */
+async function read(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const compressed = String.fromCharCode(...bytes.subarray(0, 3)) === "CGN";
+  return compressed ? { bytes } : { photo: await readPhoto(blob) };
 }
 
 /** Returns the pixels of a photo on white. */
@@ -101,17 +104,18 @@ function assertFits(width, height) {
 /** Shows what was dropped as the sliders say. */
 async function update(signal) {
   const { model, content } = await loaded, own = shown, told = Number(level.value);
+  const { bytes, photo } = await own.content;
   signal.throwIfAborted();
-  if (!own.photo) {
-    own.file ??= await coded({ model, content, bytes: own.bytes, maxPixels: MAX_PIXELS }, signal);
-    own.size = own.bytes.length;
+  if (bytes) {
+    own.file ??= await coded({ model, content, bytes, maxPixels: MAX_PIXELS }, signal);
+    own.size = bytes.length;
   } else if (own.file?.level !== told) {
     binary.hidden = true;
     status.textContent = `${own.name}: compressing ...`;
-    const file = await encode(await network("encoder", model), model, own.photo, told, signal);
-    const bytes = await coded({ model, content, file }, signal);
-    Object.assign(own, { file, size: bytes.length });
-    offer(binary, new Blob([bytes]), `${stem(own.name)}.bin`);
+    const file = await encode(await network("encoder", model), model, photo, told, signal);
+    const made = await coded({ model, content, file }, signal);
+    Object.assign(own, { file, size: made.length });
+    offer(binary, new Blob([made]), `${stem(own.name)}.bin`);
   }
   await show(own, model, signal);
 }

@@ -19,6 +19,7 @@ from compressgan.version import __version__
 
 CONFIG_FILE, WEIGHTS_FILE, LITERT_FILE = "config.json", "model.weights.h5", "codec.tflite"
 CENTERS, RATE_COEFFS = "quantizer/centers", "rate_coeffs"  # names in the weights file
+PRIOR = "prior/"  # begins the names of the prior's weights
 DESCRIPTION = "description"  # attribute of the weights file with the same content as `config.json`
 _DIGEST = hashlib.sha256().digest_size
 
@@ -48,7 +49,7 @@ def read_config(directory: Path) -> tuple[Config, str]:
 def _parsed(path: Path, description: str | bytes) -> tuple[Config, str]:
     try:
         values = json.loads(description)
-        return Config.from_json(values["config"]), values["fingerprint"]
+        return Config.from_json(values["config"]), bytes.fromhex(values["fingerprint"]).hex()
     except (ValueError, KeyError, TypeError) as error:
         raise CompressGANError(f"{path}: not valid checkpoint settings ({error})") from None
 
@@ -64,22 +65,25 @@ class StoredModel:
     Attributes:
         config: the settings.
         fingerprint: of the weights, in hexadecimal.
+        coding: the same of those weights alone that `is_for_coding`; None in checkpoints of 0.1.0.
+        path: the weights file.
 
     Raises:
         CompressGANError: a file is missing or damaged, or holds unknown settings.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / WEIGHTS_FILE
-        if not self._path.is_file():
+        self.path = directory / WEIGHTS_FILE
+        if not self.path.is_file():
             read_config(directory)  # says so if this is no checkpoint at all
-            raise CompressGANError(f"{self._path}: no such file, so {directory} holds no trained model")
+            raise CompressGANError(f"{self.path}: no such file, so {directory} holds no trained model")
         with self._damage():
-            self._file = h5py.File(io.BytesIO(self._path.read_bytes()), "r")
+            self._file = h5py.File(io.BytesIO(self.path.read_bytes()), "r")
             description = self._file.attrs.get(DESCRIPTION)
         if description is None:
-            raise CompressGANError(f"{self._path}: has no settings, so another version or program made it")
-        self.config, self.fingerprint = _parsed(self._path, description)
+            raise CompressGANError(f"{self.path}: has no settings, so another version or program made it")
+        self.config, self.fingerprint = _parsed(self.path, description)
+        self.coding = json.loads(description).get("coding")
 
     def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
         """Returns the weights by name, float16 or float32 as stored.
@@ -94,10 +98,10 @@ class StoredModel:
         with self._damage():
             for name, shape in shapes.items():
                 if name not in self._file:
-                    raise CompressGANError(f"{self._path}: {name} is missing")
+                    raise CompressGANError(f"{self.path}: {name} is missing")
                 found = self._file[name].shape
                 if found != shape:
-                    raise CompressGANError(f"{self._path}: {name} has shape {found}, but the settings require {shape}")
+                    raise CompressGANError(f"{self.path}: {name} has shape {found}, but the settings require {shape}")
                 arrays[name] = self._file[name][()]
         return arrays
 
@@ -107,7 +111,7 @@ class StoredModel:
             yield
         except (OSError, TypeError, RuntimeError, KeyError, AttributeError, OverflowError, ValueError) as error:
             reason = os_reason(error) if isinstance(error, OSError) else error
-            raise CompressGANError(f"{self._path}: damaged ({reason})") from None
+            raise CompressGANError(f"{self.path}: damaged ({reason})") from None
 
 
 def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.ndarray], step: int) -> None:
@@ -120,6 +124,7 @@ def write_checkpoint(directory: Path, config: Config, weights: Mapping[str, np.n
         "version": __version__,
         "step": step,
         "fingerprint": fingerprint(config, weights).hex(),
+        "coding": fingerprint(config, {name: weights[name] for name in weights if is_for_coding(name)}).hex(),
         "config": config.to_json(),
     }
     with replacing_h5(directory / WEIGHTS_FILE) as file:
@@ -165,6 +170,11 @@ def read_litert(directory: Path, fingerprint: str) -> bytes | None:
         raise CompressGANError(f"{path}: damaged")
     end = len(bytes.fromhex(fingerprint))
     return content[:-end] if content[-end:].hex() == fingerprint else None
+
+
+def is_for_coding(name: str) -> bool:
+    """Returns whether the codec needs a weight beside `codec.tflite`."""
+    return name in (CENTERS, RATE_COEFFS) or name.startswith(PRIOR)
 
 
 def fingerprint(config: Config, weights: Mapping[str, np.ndarray]) -> bytes:

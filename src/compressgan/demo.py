@@ -6,6 +6,7 @@ import functools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from compressgan.evaluation.selection import first_reaching
 from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 
+MOST_PIXELS = 2**26  # of what is opened; others wait for it
 SHOWN_SIDE = 2048  # pixels; larger pictures are shown smaller, the downloads are whole
 NOTHING = [None, None, "", None, None]  # on the page
 OTHERS = ("JPEG", "WebP", "AVIF")
@@ -48,15 +50,10 @@ def build_page(codec: Codec) -> gr.Blocks:
         progress(0.1, "reading")
         file = Path(path)
         try:
-            data = file.read_bytes()
-            if data.startswith(MAGIC):
-                opened = Opened(file.stem, None, 0, data)
-            else:
-                opened = Opened(file.stem, read_photo(file), len(data))
-            return compress(opened, level, realism, progress)
-        except (CompressGANError, OSError, MemoryError) as error:
-            reason = os_reason(error) if isinstance(error, OSError) else str(error) or "not enough memory"
-            gr.Warning(f"{file.name}: {reason.removeprefix(f'{file}: ')}")  # without the upload's folder
+            with _errors_on_the_page(file):
+                return compress(open_upload(file), level, realism, progress)
+        except gr.Error as error:
+            gr.Warning(error.message)
             return NOTHING
 
     def compress(
@@ -67,7 +64,8 @@ def build_page(codec: Codec) -> gr.Blocks:
     ) -> list:
         if opened and opened.photo is not None:
             progress(0.3, "compressing")
-            opened.data = codec.compress(opened.photo, int(level))
+            with _errors_on_the_page(Path(opened.name)):
+                opened.data = codec.compress(opened.photo, int(level))
         return paint(opened, realism, progress)
 
     def paint(opened: Opened | None, realism: float, progress: gr.Progress = gr.Progress()) -> list:  # noqa: B008
@@ -76,10 +74,11 @@ def build_page(codec: Codec) -> gr.Blocks:
         progress(0.7, "painting")
         folder = Path(opened.downloads.name)
         binary, picture = folder / f"{opened.name}.bin", folder / f"{opened.name}_reconstructed.png"
-        painted = codec.decompress(opened.data, realism)
-        level = Bitstream.from_header(opened.data).level
-        binary.write_bytes(opened.data)
-        write_picture(picture, painted)
+        with _errors_on_the_page(Path(opened.name)):
+            painted = codec.decompress(opened.data, realism)
+            level = Bitstream.from_header(opened.data).level
+            binary.write_bytes(opened.data)
+            write_picture(picture, painted)
         before = painted if opened.photo is None else opened.photo
         pair = (_shown(before), _shown(painted))
         facts = describe(opened, painted, level, realism if codec.realism else None)
@@ -124,6 +123,36 @@ def build_page(codec: Codec) -> gr.Blocks:
         for change in (after_file, after_level):
             change.success(others, opened, gallery)
     return page
+
+
+def open_upload(file: Path) -> Opened:
+    """Opens a photo or a `.bin` file.
+
+    Raises:
+        CompressGANError: it cannot be read, is damaged, or has too many pixels.
+        OSError: it cannot be read.
+    """
+    data = file.read_bytes()
+    if data.startswith(MAGIC):
+        header = Bitstream.from_header(data)
+        opened, pixels = Opened(file.stem, None, 0, data), header.width * header.height
+    else:
+        photo = read_photo(file)
+        opened, pixels = Opened(file.stem, photo, len(data)), photo[..., 0].size
+    if pixels > MOST_PIXELS:
+        raise CompressGANError(f"{pixels:,} pixels are too many for this page")
+    return opened
+
+
+@contextmanager
+def _errors_on_the_page(file: Path) -> Iterator[None]:
+    """Lets the page show an error in place of a traceback on the terminal."""
+    try:
+        yield
+    except (CompressGANError, OSError, MemoryError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else str(error) or "not enough memory"
+        text = f"{file.name}: {reason.removeprefix(f'{file}: ')}"  # without the upload's folder
+        raise gr.Error(text, print_exception=False) from None
 
 
 def describe(opened: Opened, painted: np.ndarray, level: int, realism: float | None) -> str:

@@ -26,7 +26,13 @@ def without_lines(noise: re.Pattern[bytes]) -> Iterator[list[bytes]]:
         except OSError:  # closed, so there is nothing to keep quiet
             yield kept
             return
-        with tempfile.TemporaryFile() as messages:
+        try:
+            messages = tempfile.TemporaryFile()  # noqa: SIM115, closed below
+        except OSError:  # no folder for it, and messages are not worth failing for
+            os.close(stderr)
+            yield kept
+            return
+        with messages:
             os.dup2(messages.fileno(), 2)
             failed = True
             try:

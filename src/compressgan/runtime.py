@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from compressgan.checkpoint import CENTERS, LITERT_FILE, RATE_COEFFS, StoredModel, read_litert
+from compressgan.checkpoint import CENTERS, LITERT_FILE, PRIOR, RATE_COEFFS, StoredModel, fingerprint, read_litert
 from compressgan.coding.context_model import Prior
 from compressgan.config import Config
 from compressgan.errors import CompressGANError, logger
@@ -75,13 +75,19 @@ class LiteRTNetworks:
         stored: the folder's weights, of which only those of the entropy coder are read.
         model: the LiteRT model, as `read_litert` returns it.
         threads: how many threads the networks use.
+
+    Raises:
+        CompressGANError: the stored weights are damaged.
     """
 
     def __init__(self, stored: StoredModel, model: bytes, threads: int) -> None:
         config = stored.config
         prior = Prior.shapes(config.levels, config.latent_channels, config.centers, config.prior_width)
-        shapes = {f"prior/{name}": shape for name, shape in prior.items()}
+        shapes = {f"{PRIOR}{name}": shape for name, shape in prior.items()}
         arrays = stored.weights(shapes | {CENTERS: (config.centers,), RATE_COEFFS: (config.levels,)})
+        # With other centers or another prior, every file would be painted wrongly, without a word.
+        if stored.coding not in (None, fingerprint(config, arrays).hex()):
+            raise CompressGANError(f"{stored.path}: damaged")
         self.config = config
         self.fingerprint = bytes.fromhex(stored.fingerprint)
         self.centers = np.sort(arrays[CENTERS].astype(np.float32))

@@ -99,7 +99,7 @@ def _assert_reachable(address: str) -> None:
     if host and port.isdecimal() and "://" not in address:
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             raise CompressGANError(f"--ray {address}: cannot be reached ({error})") from None
 
 
@@ -133,6 +133,10 @@ def _result(job: Job, ended: ObjectRef) -> Result:
         outcome: _Outcome = ray.get(ended)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError):
         raise CompressGANError(f"{job.file}: its worker has died {_TRIES} times") from None
+    except ray.exceptions.RayError as error:  # such as a machine without this package, or with a full disk
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else lines[0]  # the end of a traceback
+        raise CompressGANError(f"{job.file}: {reason}") from None
     for text in outcome.notes:
         note_once(job.file, text)
     for text in outcome.warnings:

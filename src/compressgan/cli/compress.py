@@ -12,7 +12,7 @@ from compressgan.cli.jobs import Job, Keep, Result, keep_nothing, run_jobs
 from compressgan.cli.options import PICTURE_FORMAT, load_codec
 from compressgan.cli.remote import find_photos, staged
 from compressgan.errors import CompressGANError, UsageError
-from compressgan.images.files import make_folder
+from compressgan.images.files import make_folder, real
 
 if TYPE_CHECKING:
     from compressgan.evaluation.html_report import HtmlReport
@@ -96,8 +96,8 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
         raise UsageError("--ray gives each photo one thread, so there is nothing for --threads")
     jobs = find_photos(arguments, output_suffixes(arguments))
     if arguments.mask and not arguments.input_url:
-        masks = arguments.mask.resolve()
-        jobs = [job for job in jobs if not job.file.resolve().is_relative_to(masks)]
+        masks = real(arguments.mask)
+        jobs = [job for job in jobs if not real(job.file).is_relative_to(masks)]
         if not jobs:
             raise UsageError(f"{arguments.mask}: all of the photos are in the place of the masks")
     if not arguments.input_url:
@@ -114,7 +114,7 @@ def assert_inputs_stay(jobs: list[Job], suffixes: tuple[str, ...]) -> None:
     """
     # Of millions of photos, few have outputs already, and only those can be inputs.
     existing = [(path, job) for job in jobs for path in map(job.output, suffixes) if os.path.exists(path)]
-    inputs = {job.file.resolve() for job in jobs} if existing else set()
+    inputs = {real(job.file) for job in jobs} if existing else set()
     for path, job in existing:
-        if path.resolve() in inputs:
+        if real(path) in inputs:
             raise UsageError(f"{path}: would be made from {job.file}, but is a photo to compress, too")

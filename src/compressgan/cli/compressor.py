@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compressgan.cli.binaries import assert_replaceable, read_bin
 from compressgan.cli.jobs import Job, Result, naming, note_once
 from compressgan.cli.options import PICTURE_SUFFIXES
-from compressgan.coding.bitstream import MAGIC, BitstreamError
+from compressgan.coding.bitstream import BitstreamError
 from compressgan.errors import CompressGANError, logger, os_reason
 from compressgan.images.files import replacing
 from compressgan.images.masks import read_mask
@@ -101,7 +101,7 @@ class Compressor:
             self.encode(job)
         else:
             with naming(binary):
-                job.data = binary.read_bytes()
+                job.data = read_bin(binary)
         with naming(binary):
             with job.timed("decode"):
                 symbols, *decoded_size, job.level = self._codec.from_bytes(job.data)
@@ -218,16 +218,3 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
         if is_photo(path):
             found.setdefault(path.stem, []).append(path)
     return found
-
-
-def assert_replaceable(binary: Path) -> None:
-    """Checks that a file that would be written is missing, empty, or a `.bin` file of this program.
-
-    Raises:
-        CompressGANError: it is something else, such as a firmware image or a disk image of that name.
-    """
-    with naming(binary):
-        if os.path.exists(binary):
-            with binary.open("rb") as file:
-                if file.read(len(MAGIC)) not in (MAGIC, b""):
-                    raise CompressGANError("not written by this program; move it, or choose another output folder")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
+from compressgan.cli.binaries import is_bin, read_bin
 from compressgan.cli.jobs import Job, Result, find_jobs, keep_nothing, naming, run_jobs
 from compressgan.cli.options import PICTURE_SUFFIXES, load_codec
 from compressgan.cli.remote import no_urls
@@ -27,7 +27,7 @@ def decompress(arguments: argparse.Namespace) -> int:
     def reconstruct(job: Job) -> Job:
         with naming(job.file):
             with job.timed("decode"):
-                symbols, *size, level = codec.from_bytes(job.file.read_bytes())
+                symbols, *size, level = codec.from_bytes(read_bin(job.file))
             check_size(job.output(suffix), *size)
             with job.timed("reconstruct"):
                 job.reconstruction = codec.reconstruct(symbols, *size, level, arguments.realism)
@@ -42,8 +42,3 @@ def decompress(arguments: argparse.Namespace) -> int:
 
     todo = [job for job in jobs if job.missing((suffix,), arguments.no_overwrite)]
     return run_jobs(todo, len(jobs), keep_nothing, (reconstruct, 1), (write, 2))
-
-
-def is_bin(path: Path) -> bool:
-    """Returns whether a file's name ends in `.bin` or in `.cgn`, as Pillow saves them, ignoring case."""
-    return path.suffix.lower() in (".bin", ".cgn")

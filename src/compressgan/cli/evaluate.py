@@ -32,6 +32,7 @@ from compressgan.images.reading import read_photo
 
 REACH = 4  # times the model's highest rate, up to which other codecs are measured
 KEPT = "evaluation.sqlite"
+OUTPUTS = ("results.json", "results.csv", "rate_distortion.png", "crops.png")
 
 
 def main(project: Project) -> int:
@@ -91,6 +92,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
     photos, skipped = read_all(folder, arguments.o)
     if arguments.dataset:
         photos = {name: photos[name] for name in SHA256}
+    if not (arguments.o / KEPT).exists():
+        for name in OUTPUTS:
+            if (arguments.o / name).exists():
+                raise UsageError(f"{arguments.o / name}: would be overwritten; move it, or choose another -o")
     make_folder(arguments.o)
     store = Store(arguments.o / KEPT)
     if count := store.count():

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from compressgan.checkpoint import read_config, shipped_checkpoint
+from compressgan.cli.binaries import read_bin
 from compressgan.cli.jobs import naming
 from compressgan.coding.bitstream import FORMAT_VERSION, Bitstream
 from compressgan.errors import CompressGANError, logger
@@ -37,7 +38,7 @@ def describe(file: Path, fingerprint: str, model: str) -> str:
         CompressGANError: the file cannot be read, or is not a complete, unaltered `.bin` file.
     """
     with naming(file):
-        data = file.read_bytes()
+        data = read_bin(file)
         stream = Bitstream.from_bytes(data)
     made_by = stream.fingerprint.hex()
     header = len(data) - len(stream.payload)

@@ -8,6 +8,7 @@ python src/preprocess.py -i photos -o resized --stretch        # whole photos, s
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,8 @@ from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.geometry import MAX_SIDE, size_fits
-from compressgan.images.files import inputs_under, make_folder, output_stems
+from compressgan.images.files import inputs_under, make_folder, output_stems, real
+from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 
@@ -53,17 +55,17 @@ def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool)
         raise UsageError(f"--size: {size[0]} x {size[1]} is not possible; sides are from 1 to {MAX_SIDE}")
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
-    if output.resolve() in folder.resolve().parents:
+    if real(output) in real(folder).parents:
         raise UsageError(f"{output}: contains the input folder, so originals could be overwritten")
     files = inputs_under(folder, output, "images", is_original)
     make_folder(output)
+    jobs = {file: stem.with_name(f"{stem.name}.png") for file, stem in output_stems(files, folder, output).items()}
+    assert_replaceable(jobs.values(), size)
 
     def work(job: tuple[Path, Path]) -> bool:
-        file, stem = job
+        file, target = job
         try:
-            write_picture(
-                stem.with_name(f"{stem.name}.png"), resize(read_photo(file, partial(note_once, file)), size, stretch)
-            )
+            write_picture(target, resize(read_photo(file, partial(note_once, file)), size, stretch))
         except CompressGANError as error:
             logger.error(error)
             return False
@@ -72,11 +74,30 @@ def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool)
             return False
         return True
 
-    jobs = output_stems(files, folder, output).items()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = sum(tqdm(pool.map(work, jobs), total=len(jobs), unit="photo", disable=None))
+        done = sum(tqdm(pool.map(work, jobs.items()), total=len(jobs), unit="photo", disable=None))
     print(f"{output}: {done} photos of {size[0]} x {size[1]}")
     return 0 if done == len(jobs) else 1
+
+
+def assert_replaceable(targets: Iterable[Path], size: tuple[int, int]) -> None:
+    """Checks that those of the outputs that exist have the size (width, height), as if an earlier call had made them.
+
+    Raises:
+        UsageError: one has not, so it may be a photo of the user's own.
+    """
+    for target in targets:
+        if os.path.exists(target):
+            try:
+                with pixel_limit_lifted, Image.open(target) as image:
+                    own = image.size == size
+            except (OSError, SyntaxError, ValueError):
+                own = False
+            if not own:
+                raise UsageError(
+                    f"{target}: would be replaced, but is no picture of {size[0]} x {size[1]}; move it, or choose "
+                    "another output folder"
+                )
 
 
 def resize(photo: np.ndarray, size: tuple[int, int], stretch: bool) -> np.ndarray:

@@ -10,10 +10,10 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from compressgan.errors import CompressGANError, UsageError, interrupted, logger, os_reason
+from compressgan.errors import CompressGANError, UsageError, interrupted, logger, os_reason, stop_signals
 
 _deferring: list[bool] = []  # empty outside `deferred_interrupts`
 
@@ -46,10 +46,9 @@ def run(main: Callable[[], int]) -> NoReturn:
         logger.error("interrupted")
         code = 130
     except BrokenPipeError:  # the reader of stdout is gone, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        logger.error(f"{error.filename}: {os_reason(error)}" if error.filename else error)
+        logger.error(f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error))
         code = 1
     except Exception as error:
         tensorflow = sys.modules.get("tensorflow")
@@ -60,7 +59,19 @@ def run(main: Callable[[], int]) -> NoReturn:
             raise
         logger.error(f"TensorFlow: {_plain(error.message)}")
         code = 1
-    sys.exit(code)
+    sys.exit(code if _flushed() else 1)
+
+
+def _flushed() -> bool:
+    """Writes what was printed and is still held back, and returns whether that was possible."""
+    try:
+        sys.stdout.flush()
+        return True
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        if not isinstance(error, BrokenPipeError):
+            logger.error(f"standard output: {os_reason(error)}")
+        return False
 
 
 def _plain(message: str) -> str:
@@ -77,11 +88,10 @@ def _prepare_process() -> None:
     quiet_libraries()
     logger.addHandler(_LineHandler())
     logger.propagate = False
-    # Both signals raise KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
+    # Each raises KeyboardInterrupt, at the latest after `deferred_interrupts`, so every `finally` runs and no
     # half-written file is left.
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a background job keeps ignoring it
-        signal.signal(signal.SIGINT, _interrupt)
+    for number in stop_signals():
+        signal.signal(number, _interrupt)
     sys.stdout.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
 
 
@@ -114,7 +124,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Lets the first Ctrl-C or SIGTERM only set `interrupted`, for code that checks it; the second one raises.
+    """Lets the first signal to stop only set `interrupted`, for code that checks it; the second one raises.
 
     An exception in the middle of waiting for another thread could leave a lock behind, for which that thread would wait
     for ever.
@@ -135,7 +145,8 @@ class _LineHandler(logging.Handler):
         from tqdm import tqdm
 
         text = " ".join(record.getMessage().split())
-        with tqdm.external_write_mode(file=sys.stderr):
+        # If stderr cannot be written, nobody can be told, but the work can go on.
+        with suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
             # In one piece, so that no other thread writes into the line.
             sys.stderr.write(f"{record.levelname.lower()}: {text}\n")
             sys.stderr.flush()

@@ -15,12 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Figures, known, mean_line
 from compressgan.images.files import replacing
 
 REPORT = "report.html"
 MAX_SIDE = 2048  # pixels per side of a picture on the page
 
+_TITLE = b"<title>CompressGAN: "  # of the template
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _COLUMNS = (  # heading, field of Figures, format
     ("file", "file", ""),
@@ -39,10 +41,19 @@ class HtmlReport:
     """Collects photos as small pictures in a temporary file, in any order and from any thread, then writes the page.
 
     Args:
-        folder: where the temporary file lies, because the system's own folder for them may be in memory.
+        folder: of the page. The temporary file lies there, too, because the system's own folder for them may be in
+            memory.
+
+    Raises:
+        CompressGANError: the folder holds a page of that name which this program has not made.
     """
 
     def __init__(self, folder: Path) -> None:
+        if (folder / REPORT).exists() and _TITLE not in (folder / REPORT).read_bytes():
+            raise CompressGANError(
+                f"{folder / REPORT}: not written by this program and would be overwritten; move it, or choose another "
+                "output folder"
+            )
         self._rows: dict[str, _Row] = {}
         self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it stays open until the page is written
         self._adding = threading.Lock()

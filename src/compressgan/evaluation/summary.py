@@ -17,6 +17,7 @@ from compressgan.evaluation.metrics import Figures, Means, known
 from compressgan.images.files import replacing, write_csv
 
 SUMMARY = "summary"  # file name of the tables, without extension
+_COLUMNS = frozenset(column.name for column in fields(Figures))
 _NO_MEANS = ("file", "width", "height", "level", "realism")  # columns without a mean
 
 
@@ -36,20 +37,34 @@ class Summary:
         with _naming(folder / f"{SUMMARY}.csv") as path:
             if path.exists():
                 with path.open(newline="", encoding="utf-8") as file:
-                    if next(csv.reader(file), [])[:3] != ["file", "width", "height"]:
+                    columns = next(csv.reader(file), [])
+                    if "bpp" not in columns or not _COLUMNS.issuperset(columns):
                         raise ValueError("other columns")
         # A temporary file, which SQLite deletes. Without transactions, a full disk loses nothing that is in it.
         self._database = sqlite3.connect("", isolation_level=None)
-        _run(self._database, "CREATE TABLE photos (file TEXT PRIMARY KEY, figures TEXT)")
-        with _naming(folder / f"{SUMMARY}.json") as path:
-            if path.exists():
-                for row in _rows(path):
-                    self.add(_figures(row))
+        _run(self._database, "CREATE TABLE photos (file TEXT PRIMARY KEY, figures TEXT, added BOOLEAN)")
+        self._read: tuple[int, int] | None = None
+        self._read_earlier()
+
+    def _read_earlier(self) -> None:
+        """Reads the rows of `summary.json`, if it is not the file that was read last."""
+        with _naming(self._folder / f"{SUMMARY}.json") as path:
+            if not path.exists() or self._read == (found := _state(path)):
+                return
+            for row in _rows(path):
+                self._keep(_figures(row), added=False)
+            self._read = found
+
+    def _keep(self, figures: Figures, *, added: bool) -> None:
+        command = (
+            "INSERT INTO photos VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+            "SET figures = excluded.figures, added = excluded.added WHERE excluded.added OR NOT added"
+        )
+        _run(self._database, command, figures.file, json.dumps(asdict(figures)), added)
 
     def add(self, figures: Figures) -> None:
         """Adds a photo, or replaces its figures."""
-        command = "INSERT INTO photos VALUES (?, ?) ON CONFLICT DO UPDATE SET figures = excluded.figures"
-        _run(self._database, command, figures.file, json.dumps(asdict(figures)))
+        self._keep(figures, added=True)
 
     def __contains__(self, file: str) -> bool:
         return _run(self._database, "SELECT 1 FROM photos WHERE file = ?", file).fetchone() is not None
@@ -61,11 +76,12 @@ class Summary:
     def write(self) -> None:
         """Writes `summary.csv`, one line per photo, and `summary.json` with the means.
 
-        Unknown figures are empty cells or null.
+        Unknown figures are empty cells or null. What another call has written meanwhile is kept.
 
         Raises:
             CompressGANError: a file cannot be written.
         """
+        self._read_earlier()
         rows, means = self.of(), Means()
 
         def table() -> Iterator[dict[str, Any]]:
@@ -81,6 +97,7 @@ class Summary:
             for i, row in enumerate(rows):
                 file.write(f"{',' if i else ''}\n{json.dumps(_values(row))}")
             file.write("\n]}\n")
+        self._read = _state(self._folder / f"{SUMMARY}.json")
 
 
 class _Selection(Collection[Figures]):
@@ -107,7 +124,13 @@ class _Selection(Collection[Figures]):
             yield Figures(**json.loads(row))
 
 
-def _run(database: sqlite3.Connection, command: str, *values: str) -> sqlite3.Cursor:
+def _state(path: Path) -> tuple[int, int]:
+    """Returns what differs once a file has been replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _run(database: sqlite3.Connection, command: str, *values: str | bool) -> sqlite3.Cursor:
     try:
         return database.execute(command, values)
     except sqlite3.Error as error:

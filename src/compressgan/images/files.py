@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import secrets
+import stat
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 
@@ -33,7 +35,7 @@ def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
     for directory, subdirectories, names in os.walk(folder, onerror=unreadable, followlinks=False):
         here = Path(directory)
         subdirectories[:] = sorted(
-            name for name in subdirectories if not name.startswith(".") and (here / name).resolve() != skip
+            name for name in subdirectories if not name.startswith(".") and real(here / name) != skip
         )
         for name in subdirectories:
             if (here / name).is_symlink():
@@ -60,6 +62,11 @@ def is_utf8(path: Path) -> bool:
     return True
 
 
+def real(path: Path) -> Path:
+    """Returns a path without links and `..`. Unlike `Path.resolve`, it does not raise if links form a circle."""
+    return Path(os.path.realpath(path))
+
+
 def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path], bool]) -> list[Path]:
     """Lists the wanted files under a folder, except those under the output folder.
 
@@ -67,9 +74,9 @@ def inputs_under(folder: Path, output: Path, kind: str, wanted: Callable[[Path],
         UsageError: the output folder is the input folder itself.
         CompressGANError: the folder holds no wanted file; the message calls such files `kind`.
     """
-    if folder.resolve() == output.resolve():
+    if real(folder) == real(output):
         raise UsageError(f"{output}: cannot be both input and output")
-    files = [file for file in files_under(folder, skip=output.resolve()) if wanted(file)]
+    files = [file for file in files_under(folder, skip=real(output)) if wanted(file)]
     if not files:
         raise CompressGANError(f"{folder}: no {kind} in this folder")
     return files
@@ -82,13 +89,26 @@ def output_stems(files: list[Path], root: Path, folder: Path) -> dict[Path, Path
     extension.
     """
     relative = {file: file.relative_to(root) for file in files}
-    stems = {file: path.with_suffix("") for file, path in relative.items()}
+    # A name such as `..png` is nothing but an extension.
+    stems = {file: path.with_suffix("") if path.stem.strip(".") else path for file, path in relative.items()}
     while True:
         uses = Counter(str(stem).casefold() for stem in stems.values())
         clashing = [f for f, stem in stems.items() if uses[str(stem).casefold()] > 1 and stem != relative[f]]
         if not clashing:
             return {file: folder / stem for file, stem in stems.items()}
         stems.update({file: relative[file] for file in clashing})
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Opens a regular file. Opening a pipe, for example, could block for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return open(path, "rb")
 
 
 def make_folder(folder: Path) -> None:

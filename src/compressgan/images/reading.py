@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -21,6 +19,7 @@ from compressgan.images import jpeg, png, tiff
 from compressgan.images.colours import to_srgb
 from compressgan.images.containers import colour_notes, forgotten_rotation, is_heic, is_jxl
 from compressgan.images.damage import Corruption, DamagedImage, UnsupportedImage
+from compressgan.images.files import open_regular
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.quiet import without_lines
 
@@ -63,24 +62,12 @@ def read_photo(path: str | Path, note: Callable[[str], None] = lambda text: None
             read right.
     """
     try:
-        opened = _open(path)
+        opened = open_regular(path)
     except OSError as error:
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
     # By a path, Pillow would map some TIFF files with the wrong size.
     with opened as file, pixel_limit_lifted, _naming_damage(path, file):
         return _read(file, note)
-
-
-def _open(path: str | Path) -> BinaryIO:
-    """Opens a regular file. Opening a pipe, for example, could block for ever.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
-    """
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return open(path, "rb")
 
 
 def _read(file: BinaryIO, note: Callable[[str], None]) -> np.ndarray:
@@ -272,7 +259,7 @@ def as_photo(image: ImageLike, note: Callable[[str], None] = lambda text: None) 
 def is_image(path: Path) -> bool:
     """Returns whether the file's format can be read, from its first bytes alone."""
     try:
-        with _open(path) as file:
+        with open_regular(path) as file:
             if file.read(4) in tiff.MAGIC:  # which Pillow does not know in every form
                 return True
             file.seek(0)

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compressgan.errors import CompressGANError, UsageError, logger, os_reason
+from compressgan.errors import CompressGANError, UsageError, logger, os_reason, stop_signals
 
 LOG_FOLDER = "log_folder"  # file in the folder of a run's training state: where its event files are
 
 
 @contextmanager
 def deferred_signals() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C or SIGTERM, so the current step can finish. A second one raises KeyboardInterrupt.
-
-    A background job, which ignores Ctrl-C, keeps ignoring it.
-    """
+    """Collects the first of `stop_signals`, so the current step can finish. A second one raises KeyboardInterrupt."""
     received: list[int] = []
 
     def receive(number: int, frame: object) -> None:
@@ -25,8 +22,7 @@ def deferred_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, receive) for number in numbers}
+    before = {number: signal.signal(number, receive) for number in stop_signals()}
     try:
         yield received
     finally:
