@@ -246,3 +246,14 @@ def test_the_page_makes_the_files_that_python_makes(page: Page, checkpoint: Path
     page.locator("#realism").fill("0.5")  # while it is being compressed anew
     expect(page.locator("#status")).to_contain_text("level 7, realism 0.5, painted")
     assert codec.from_bytes(saved(page, "Save the .bin file").read_bytes())[3] == 7
+
+    page.evaluate(
+        """() => {
+          const read = createImageBitmap, pause = () => new Promise((done) => setTimeout(done, 500));
+          window.createImageBitmap = (blob) => pause().then(() => read(blob));
+        }"""
+    )
+    page.locator("#input").set_input_files(photo)
+    page.locator("#level").fill("3")  # while it is being read
+    expect(page.locator("#status")).to_contain_text("level 3, realism 0.5, painted")
+    assert codec.from_bytes(saved(page, "Save the .bin file").read_bytes())[3] == 3
