@@ -321,7 +321,7 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     assert Image.open(out / "crops.png").width > 500
     # A second call makes nothing anew.
     again = run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--codecs", "JPEG", "WebP")
-    assert "files, which are not made again" in again.stdout
+    assert "files of earlier calls are reused" in again.stdout
     assert json.loads((out / "results.json").read_text()) == document
     # Nor does it take files of another effort for its own.
     run_cli("evaluate.py", "-path", folder, "-o", out, "-r", checkpoint, "--effort", 0, "--codecs", "JPEG")

@@ -159,8 +159,8 @@ def test_inference_errors(checkpoint: Path, photos: Path, tmp_path: Path) -> Non
         (("-c", photo, "--effort", 2, "--coder", "block"), "--coder and --effort: only for compressing"),
         (("-path", photo, "--bin-only", "--realism", 1), "which --bin-only does not make"),
         (("-path", photo, "--bin-only", "--format", "webp"), "which --bin-only does not make"),
-        (("-path", photo, "--ray", "--threads", 2), "nothing for --threads"),
-        (("-path", photos, "--mask", photos), f"{photos}: all of the photos are in the place of the masks"),
+        (("-path", photo, "--ray", "--threads", 2), "--threads has no effect with --ray"),
+        (("-path", photos, "--mask", photos), f"{photos}: no photos are left, because all of them are masks"),
     ):
         assert_one_error_line(run_cli("inference.py", *arguments, "-o", out), words, code=2)
     for arguments in (
@@ -177,7 +177,9 @@ def test_no_file_of_the_user_is_overwritten(checkpoint: Path, photos: Path) -> N
     (photos / "a_reconstructed.png").write_bytes((photos / "sub" / "d.png").read_bytes())
     several = ("-path", photos / "a.png", photos / "a_reconstructed.png")
     result = run_cli("inference.py", "-r", checkpoint, *several, "-o", photos)
-    assert_one_error_line(result, "a_reconstructed.png: would be made from", "but is a photo to compress", code=2)
+    assert_one_error_line(
+        result, "a_reconstructed.png: this output of", "would overwrite another photo to compress", code=2
+    )
     (photos / "a.bin").write_bytes(b"firmware")
     for options in ((), ("--bin-only",)):
         result = run_cli("inference.py", "-r", checkpoint, "-path", photos / "a.png", "-o", photos, *options)

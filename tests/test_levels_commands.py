@@ -71,7 +71,10 @@ def test_from_training_to_any_level_realism_and_size(photo: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "photo.bin").read_bytes() == codec.compress(original, size=most)
     assert (tmp_path / "photo.bin").stat().st_size <= most
-    for size, words in ((10, "its smallest file has"), (10**6, "its largest file within 1,000,000 bytes has")):
+    for size, words in (
+        (10, "even its smallest .bin has"),
+        (10**6, "its largest .bin within 1,000,000 bytes has only"),
+    ):
         arguments = ("--size", size, "--effort", 1)
         result = run_cli("inference.py", "-r", model, "-path", photo, "-o", tmp_path, *arguments)
         assert result.returncode == 0, result.stderr

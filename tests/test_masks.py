@@ -35,7 +35,7 @@ def test_white_matters_and_black_does_not() -> None:
         importance(np.full((5, 5), 7, np.uint8), 10, 20)
     dot = np.zeros((400, 400), np.uint8)
     dot[0, 0] = 255
-    with pytest.raises(CompressGANError, match="smaller than a pixel of the photo"):
+    with pytest.raises(CompressGANError, match="the mask is black everywhere once it is scaled"):
         importance(dot, 4, 4)  # not black everywhere until it is reduced
     cut_out = np.dstack([mask] * 3 + [mask])
     with pytest.raises(CompressGANError, match="a mask cannot be transparent"):
@@ -150,7 +150,7 @@ def test_masks_on_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
     result = run_cli(*call, "--mask", masks)
     assert result.returncode == 0, result.stderr
     assert f"{masks / 'sub' / 'c.webp'}: 100 x 40 pixels are stretched to 200 x 160" in result.stderr
-    assert f"{photos / 'd.png'}: no mask {masks / 'd'}.*, so all of it matters" in result.stderr
+    assert f"{photos / 'd.png'}: no mask {masks / 'd'}.*, so the whole photo matters" in result.stderr
     assert "dB where it matters)" in result.stdout
     codec = Codec.load(checkpoint)
     assert (tmp_path / "out" / "a.b.bin").read_bytes() == codec.compress(photos / "a.b.jpg", mask=masks / "a.b.png")

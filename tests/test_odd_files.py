@@ -145,7 +145,7 @@ def test_profiles(tmp_path: Path) -> None:
 
 def test_deep_jpeg_2000(tmp_path: Path) -> None:
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.jp2")
-    assert_refused(tmp_path / "deep.jp2", "not supported: a JPEG 2000 image of more than 8 bits per channel")
+    assert_refused(tmp_path / "deep.jp2", "not supported: a JPEG 2000 image with more than 8 bits per channel")
     Image.fromarray(GREY).save(tmp_path / "grey.jp2")
     assert_reads(tmp_path / "grey.jp2", GREY)
 
@@ -244,7 +244,7 @@ def test_pcx_without_its_palette(tmp_path: Path) -> None:
     assert_reads(path, np.asarray(coloured.convert("RGB")))
     path.write_bytes(path.read_bytes()[:-700])
     _, notes = read(path)
-    assert notes == ["it has no palette, so its colours are taken for grey"]
+    assert notes == ["it has no palette, so its colours are treated as grey"]
     Image.fromarray(GREY).save(path)
     assert_reads(path, GREY)
 

@@ -47,7 +47,7 @@ def test_tiff_of_many_bits(tmp_path: Path) -> None:
     path.write_bytes(short_tiff(packed.astype(np.uint8).tobytes(), 64, 12))
     assert_reads(path, GREY)
     path.write_bytes(short_tiff(packed.astype(np.uint8).tobytes()[: 48 * 60], 48, 10))
-    assert_refused(path, "not supported: a TIFF image of this compression and these bits")
+    assert_refused(path, "not supported: a TIFF image with this compression and bit depth")
 
 
 def test_tiff_of_floats_and_long_integers(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_machine_that_cannot_work_fails_one_photo(monkeypatch: pytest.MonkeyPa
 
 def test_what_ray_cannot_do(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     call = ("inference.py", "-r", checkpoint, "-path", photos, "-o", tmp_path / "out")
-    assert_one_error_line(run_cli(*call, "--report", "--ray"), "--report makes one page", code=2)
+    assert_one_error_line(run_cli(*call, "--report", "--ray"), "--report cannot be combined", code=2)
     for address in ("127.0.0.1:1", "a..b:80"):
         assert_one_error_line(run_cli(*call, "--ray", address), f"--ray {address}: cannot be reached")
     assert not list((tmp_path / "out").glob("*.bin"))

@@ -248,7 +248,7 @@ def test_calls_that_cannot_be(
     memory.pipe_file("/texts/a.txt", b"")
     for paths, output, error, words in (
         (["memory://in"], "memory://in/", UsageError, "cannot be both input and output"),
-        (["memory://in", photo], "memory://out", UsageError, "must be the only -path"),
+        (["memory://in", photo], "memory://out", UsageError, "must be the only input"),
         (["memory://nothing"], "memory://out", CompressGANError, "memory://nothing: no such file or folder"),
         (["memory://texts"], "memory://out", CompressGANError, "memory://texts: no images in this folder"),
     ):
@@ -259,4 +259,8 @@ def test_calls_that_cannot_be(
     assert_one_error_line(
         run_cli(*call, "-path", "memory://in", "-o", tmp_path), "memory://in: URLs need --ray", code=2
     )
-    assert_one_error_line(run_cli(*call, "-c", "memory://in", "-o", tmp_path), "memory://in: only -path and -o", code=2)
+    assert_one_error_line(
+        run_cli(*call, "-c", "memory://in", "-o", tmp_path),
+        "memory://in: URLs can only be used for compressing",
+        code=2,
+    )

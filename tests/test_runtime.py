@@ -133,7 +133,7 @@ def test_litert_out_of_memory_is_a_memory_error(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize(("signature", "inputs"), [("paint", {"latents", "level"}), ("encode", {"photo"})])
 def test_a_litert_file_of_another_version_is_refused(checkpoint: Path, signature: str, inputs: set[str]) -> None:
-    with pytest.raises(CompressGANError, match=r"codec.tflite is of another version; write it anew"):
+    with pytest.raises(CompressGANError, match=r"codec.tflite was written by another version; rewrite it"):
         load_networks(checkpoint)._load(signature, inputs)
 
 
@@ -162,7 +162,7 @@ def test_a_checkpoint_without_its_litert_model(checkpoint: Path, photos: Path, t
     call = ("inference.py", "-path", photos / "a.png", "-o", tmp_path / "out", "-r")
     result = run_cli(*call, folder)
     assert result.returncode == 0
-    assert result.stderr.startswith(f"warning: {folder}: no codec.tflite of these weights")
+    assert result.stderr.startswith(f"warning: {folder}: no codec.tflite for these weights")
     assert len(result.stderr.splitlines()) == 1
     shutil.copy(ROOT / "checkpoints" / "default" / "codec.tflite", folder)
     assert run_cli(*call, folder).stderr == result.stderr
@@ -193,7 +193,7 @@ def test_without_litert_model_and_without_tensorflow(checkpoint: Path, tmp_path:
     result = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
     )
-    assert "so TensorFlow is needed: pip install 'compressgan[train]'" in result.stdout
+    assert "so TensorFlow is needed: pip install '.[train]'" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["prior/output", CENTERS])

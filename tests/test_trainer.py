@@ -84,7 +84,7 @@ def test_a_run_that_another_has_continued_meanwhile_does_not_undo_that(
 ) -> None:
     first, second = (make_trainer(tiny.replace(steps=steps), tmp_path) for steps in (2, 3))
     first.fit(paths, [])
-    with pytest.raises(CompressGANError, match="another run has just trained on here"):
+    with pytest.raises(CompressGANError, match="another process has just continued this run"):
         second.fit(paths, [])
     assert int(make_trainer(tiny.replace(steps=3), tmp_path).step) == 2
 

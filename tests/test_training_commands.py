@@ -164,7 +164,7 @@ def test_preprocess_errors(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "originals").mkdir()
     shutil.copy(photos / "a.png", tmp_path / "originals" / "b.png")  # b.jpg would become this
     result = run_cli("preprocess.py", "-i", photos, "-o", tmp_path / "originals", "--size", 32, 32)
-    assert_one_error_line(result, "b.png: would be replaced, but is no picture of 32 x 32", code=2)
+    assert_one_error_line(result, "b.png: would be overwritten, but is not a 32 x 32 picture", code=2)
     assert (tmp_path / "originals" / "b.png").read_bytes() == (photos / "a.png").read_bytes()
     assert_one_error_line(run_cli("preprocess.py", "-i", photos, "-o", photos), "both input and output", code=2)
     for _ in range(2):  # what the first call made is no input of the second

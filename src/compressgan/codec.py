@@ -158,7 +158,7 @@ class Codec:
 
         Args:
             data: the file's bytes.
-            realism: from 0, nearest to the photo, to 1, most like a photograph; by default `default_realism`.
+            realism: from 0, closest to the photo, to 1, most like a photograph; by default `default_realism`.
 
         Raises:
             BitstreamError: the data is not a complete, unaltered `.bin` file of this model.

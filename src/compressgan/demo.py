@@ -104,7 +104,7 @@ def build_page(codec: Codec) -> gr.Blocks:
             realism = gr.Slider(
                 *(0, 1, codec.default_realism),
                 step=0.05,
-                label="realism: 0 is nearest to the photo, 1 looks most like a photograph",
+                label="realism: 0 is closest to the photo, 1 looks most like a photograph",
                 visible=codec.realism,
                 elem_id="realism",
             )

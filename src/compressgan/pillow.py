@@ -53,7 +53,7 @@ def register_opener(checkpoint: str | Path | None = None, realism: float | None 
             data = codec().compress(image, level, size=size, bpp=bpp)
         most = size if bpp is None else bpp * image.width * image.height / 8
         if most is not None and len(data) > most:
-            logger.warning("%s: its smallest file has %d bytes, more than %d", filename, len(data), most)
+            logger.warning("%s: even the smallest file has %d bytes, more than %d", filename, len(data), most)
         file.write(data)
 
     Image.register_open(FORMAT, opener, _accept)

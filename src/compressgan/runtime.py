@@ -158,7 +158,7 @@ class LiteRTNetworks:
             interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
             known = interpreter.get_signature_list().get(signature, {"inputs": ()})
             if set(known["inputs"]) != inputs:
-                raise CompressGANError(f"{LITERT_FILE} is of another version; write it anew with src/export.py")
+                raise CompressGANError(f"{LITERT_FILE} was written by another version; rewrite it with src/export.py")
             runner = interpreter.get_signature_runner(signature)
             runner(**{name: smallest[name] for name in runner.get_input_details()})  # announces what LiteRT uses
         return runner
@@ -178,17 +178,21 @@ def load_networks(checkpoint: Path, threads: int | None = None) -> Networks:
     model = read_litert(checkpoint, stored.fingerprint)
     if model is not None:
         return LiteRTNetworks(stored, model, threads or available_cpus())
-    missing = f"{checkpoint}: no {LITERT_FILE} of these weights"
+    missing = f"{checkpoint}: no {LITERT_FILE} for these weights"
     try:
         from compressgan.networks.loading import import_tensorflow
 
         import_tensorflow()
     except ImportError:
-        raise CompressGANError(f"{missing}, so TensorFlow is needed: pip install 'compressgan[train]'") from None
+        raise CompressGANError(
+            f"{missing}, so TensorFlow is needed: pip install '.[train]' in the project's folder"
+        ) from None
     from compressgan.networks.inference import TensorFlowNetworks
     from compressgan.networks.model import CompressGAN
 
-    logger.warning(f"{missing}, so TensorFlow runs them; faster after: python src/export.py -r {checkpoint}")
+    logger.warning(
+        f"{missing}, so TensorFlow is used, which is slower; to write one: python src/export.py -r {checkpoint}"
+    )
     return TensorFlowNetworks(CompressGAN.load(checkpoint))
 
 

@@ -91,15 +91,15 @@ def start_jobs(arguments: argparse.Namespace) -> list[Job]:
     if arguments.mask and not arguments.mask.exists():
         raise CompressGANError(f"{arguments.mask}: no such file or folder")
     if arguments.ray and arguments.report:
-        raise UsageError("--report makes one page of all photos, which --ray cannot")
+        raise UsageError("--report cannot be combined with --ray")
     if arguments.ray and arguments.threads:
-        raise UsageError("--ray gives each photo one thread, so there is nothing for --threads")
+        raise UsageError("--threads has no effect with --ray, which gives each photo one thread")
     jobs = find_photos(arguments, output_suffixes(arguments))
     if arguments.mask and not arguments.input_url:
         masks = real(arguments.mask)
         jobs = [job for job in jobs if not real(job.file).is_relative_to(masks)]
         if not jobs:
-            raise UsageError(f"{arguments.mask}: all of the photos are in the place of the masks")
+            raise UsageError(f"{arguments.mask}: no photos are left, because all of them are masks")
     if not arguments.input_url:
         assert_inputs_stay(jobs, output_suffixes(arguments))
     make_folder(arguments.o)
@@ -117,4 +117,4 @@ def assert_inputs_stay(jobs: list[Job], suffixes: tuple[str, ...]) -> None:
     inputs = {real(job.file) for job in jobs} if existing else set()
     for path, job in existing:
         if real(path) in inputs:
-            raise UsageError(f"{path}: would be made from {job.file}, but is a photo to compress, too")
+            raise UsageError(f"{path}: this output of {job.file} would overwrite another photo to compress")

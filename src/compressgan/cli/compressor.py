@@ -52,7 +52,9 @@ class Compressor:
         self._realism = realism if codec.realism else math.nan
         self._ssimulacra2 = arguments.report and find_spec("ssimulacra2") is not None
         if arguments.report and not self._ssimulacra2:
-            logger.warning("the report leaves out SSIMULACRA2; to include it: pip install 'compressgan[evaluate]'")
+            logger.warning(
+                "the report leaves out SSIMULACRA2; to include it: pip install '.[evaluate]' in the project's folder"
+            )
 
     @property
     def stages(self) -> list[tuple[Callable, int]]:
@@ -123,9 +125,9 @@ class Compressor:
             data = self._codec.compress(job.photo, size=size, bpp=bpp, mask=job.mask, coder=coder)
         most = size if bpp is None else bpp * job.photo[..., 0].size / 8
         if len(data) > most:
-            logger.warning(f"{job.file}: its smallest file has {len(data):,} bytes, more than {most:,.0f}")
+            logger.warning(f"{job.file}: even its smallest .bin has {len(data):,} bytes, more than {most:,.0f}")
         elif len(data) < ENOUGH * most:
-            logger.warning(f"{job.file}: its largest file within {most:,.0f} bytes has {len(data):,}")
+            logger.warning(f"{job.file}: its largest .bin within {most:,.0f} bytes has only {len(data):,}")
         return data
 
     def write_binary(self, job: Job) -> Result:
@@ -200,7 +202,7 @@ def find_mask(where: Path, job: Job) -> np.ndarray | None:
         if len(found) > 1:
             raise CompressGANError(f"{job.file}: several masks: {', '.join(map(str, found))}")
         if not found:
-            logger.warning(f"{job.file}: no mask {named.with_suffix('')}.*, so all of it matters")
+            logger.warning(f"{job.file}: no mask {named.with_suffix('')}.*, so the whole photo matters")
             return None
         where = found[0]
     mask = read_mask(where)

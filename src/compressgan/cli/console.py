@@ -1,7 +1,7 @@
 """The command `compressgan`: compress, decompress, info, evaluate.
 
 compressgan compress photos -o output         # photos, or a folder with its sub-folders
-compressgan decompress output -o restored     # back to pictures, from the .bin files alone
+compressgan decompress output -o restored     # decode .bin files; the originals are not needed
 compressgan info output/photo.bin             # show what a .bin file holds
 compressgan evaluate photos -o evaluation     # compare with other codecs
 """

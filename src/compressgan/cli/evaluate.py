@@ -43,7 +43,7 @@ def main(project: Project) -> int:
         "--dataset",
         metavar=("kodak", "DIR"),
         nargs=2,
-        help="folder with the 24 Kodak photos, which are checked; also prints figures that others publish",
+        help="folder with the 24 Kodak photos, which are verified; also prints published figures",
     )
     add_checkpoint_option(parser, project.default_checkpoint)
     add_effort_option(parser, project.effort)
@@ -99,7 +99,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     make_folder(arguments.o)
     store = Store(arguments.o / KEPT)
     if count := store.count():
-        print(f"{arguments.o / KEPT}: holds {count:,} files, which are not made again")
+        print(f"{arguments.o / KEPT}: {count:,} files of earlier calls are reused")
     bench = Bench(photos, store, load_metrics(arguments.perceptual, arguments.inception, arguments.lpips))
     model = Codec.load(arguments.r, effort=arguments.effort)
     model.decompress(model.compress(np.zeros((64, 64, 3), np.uint8)))  # a warm-up, because the first run is slower
@@ -126,7 +126,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     print_bd_rates(document["bd_rates"])
     print_comparisons(document["comparisons"])
     if arguments.dataset:
-        print(f"\nBeside what others publish ({table[0]['photos']} of {len(SHA256)} photos):\n")
+        print(f"\nCompared with published figures ({table[0]['photos']} of {len(SHA256)} photos):\n")
         print_table(kodak_table(table))
     write_rate_distortion(arguments.o / "rate_distortion.png", table)
     # This comes last, because it tries further settings, whose failures must not affect the figures.

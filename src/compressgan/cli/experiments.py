@@ -6,9 +6,9 @@ python src/experiments.py perceptual -path photos --perceptual imagenet   # with
 python src/experiments.py coders -path photos                      # the entropy coders, on one model's latents
 
 Each writes results.csv, plot.png and settings.json under output/experiments/NAME. All except `coders` train a small
-model for each row. All rows get the same number of steps, chosen to take the given minutes in total. The rows can be
-compared with each other, but not with a fully trained model. A twentieth of the photos, or the folder --validation, is
-held out for measuring.
+model for each row, all with the same number of steps: --steps, or as many as take --minutes in total. The rows can be
+compared with each other, but not with a fully trained model. They are measured on the folder --validation or, without
+it, on a twentieth of the photos, which is held out; `coders` then uses all photos.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(project: Project) -> int:
         "--validation",
         metavar="DIR",
         type=Path,
-        help="photos to measure on, never to train on; default: some of -path",
+        help="photos to measure on, never to train on; default: a twentieth of -path, or all of it for coders",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=20.0, help="total for all rows; default: %(default)g")

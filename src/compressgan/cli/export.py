@@ -1,4 +1,4 @@
-"""Writes codec.tflite, with which a checkpoint compresses and reconstructs without TensorFlow.
+"""Writes codec.tflite, so that a checkpoint can be used without TensorFlow.
 
 python src/export.py -r checkpoints/mine            # train.py does the same once a run is done
 python src/export.py -r checkpoints/mine --browser docs/decoder/model    # for the page in the browser

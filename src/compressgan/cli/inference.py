@@ -1,16 +1,16 @@
 """Compresses photos to .bin files, and reconstructs photos from .bin files.
 
-python src/inference.py -path photo.jpg -o output            # photo.bin, photo_reconstructed.png, ...
-python src/inference.py -path a.jpg b.jpg -o output          # several; also summary.csv, summary.json
+python src/inference.py -path photo.jpg -o output            # photo.bin, pictures, summary.csv and .json
+python src/inference.py -path a.jpg b.jpg -o output          # several photos
 python src/inference.py -path photos -o output               # a folder with its sub-folders
 python src/inference.py -path photos -o output -q 3          # at a lower level; or --size 2000, --bpp 0.05
 python src/inference.py -path photo.jpg -o output --mask mask.png    # white: quality matters, black: it does not
 python src/inference.py -path photos -o output --report      # also report.html: a table and before/after sliders
 python src/inference.py -path photos -o output --no-overwrite    # only missing outputs
-python src/inference.py -c output/photo.bin -o restored      # the reconstruction, from the .bin file alone
-python src/inference.py -c output -o restored --realism 0    # nearest to the photo; 1: most like a photograph
+python src/inference.py -c output/photo.bin -o restored      # decode a .bin file; the original is not needed
+python src/inference.py -c output -o restored --realism 0    # closest to the photo; 1: most like a photograph
 python src/inference.py -c output -o restored --format webp  # every .bin file in a folder, as WebP
-python src/inference.py -path s3://bucket/photos -o s3://bucket/out --ray    # elsewhere; on all CPUs
+python src/inference.py -path s3://bucket/photos -o s3://bucket/out --ray    # in an object store; on all CPUs
 python src/inference.py -r checkpoints/mine ...              # with a model other than the shipped one
 """
 

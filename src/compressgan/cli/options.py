@@ -61,7 +61,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--realism",
         metavar="R",
         type=number(float, 0, 1, "number from 0 to 1"),
-        help="0: nearest to the photo, 1: most like a photograph; default: the model's",
+        help="0: closest to the photo, 1: most like a photograph; default: the model's",
     )
     parser.add_argument(
         "--format",
@@ -71,7 +71,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     add_memory_options(parser)
     parser.add_argument("--no-overwrite", action="store_true", help="keep existing outputs, and make only missing ones")
-    parser.add_argument("--verbose", action="store_true", help="print how long each part took")
+    parser.add_argument("--verbose", action="store_true", help="print how long each step took")
 
 
 def location(text: str) -> Path | str:
@@ -109,13 +109,14 @@ def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> lis
         "--bpp",
         metavar="X",
         type=number(float, _LEAST, _MOST, "positive number"),
-        help="as --size, in bits per pixel",
+        help="maximum size of each .bin file in bits per pixel",
     )
     size = rate.add_argument(
         "--size",
         metavar="BYTES",
         type=number(int, 1, _MOST, "positive whole number"),
-        help="the most bytes for each photo; a warning names those whose smallest file is larger",
+        help="maximum size of each .bin file in bytes; a warning names photos that exceed it or use less than 95%% "
+        "of it",
     )
     mask = parser.add_argument(
         "--mask",
@@ -136,8 +137,8 @@ def add_compression_options(parser: argparse.ArgumentParser, effort: int) -> lis
     report = parser.add_argument(
         "--report",
         action="store_true",
-        help="also write report.html for this call's photos; with '.[evaluate]' installed, it has SSIMULACRA2 for "
-        "those of up to 2 megapixels",
+        help="also write report.html for this call's photos; if '.[evaluate]' is installed, it includes "
+        "SSIMULACRA2 for photos of up to 2 megapixels",
     )
     coder = parser.add_argument(
         "--coder", choices=CODERS, default="context", help="entropy coder; default: %(default)s"
@@ -155,7 +156,7 @@ def load_codec(arguments: argparse.Namespace) -> Codec:
     if level is not None and not 1 <= level <= codec.levels:
         raise UsageError(f"-q must be in 1 .. {codec.levels} for this model, not {level}")
     if getattr(arguments, "realism", None) is not None and not codec.realism:
-        logger.warning(f"{arguments.r}: this model has no realism to choose; --realism is ignored")
+        logger.warning(f"{arguments.r}: this model's realism cannot be chosen; --realism is ignored")
     return codec
 
 
@@ -171,7 +172,9 @@ def require_extra(name: str, *modules: str) -> None:
     # A folder of that name, such as the project's tensorboard/, has no origin.
     missing = [module for module, spec in specs.items() if spec is None or spec.origin is None]
     if missing:
-        raise CompressGANError(f"this command needs {', '.join(missing)}: pip install 'compressgan[{name}]'")
+        raise CompressGANError(
+            f"this command needs {', '.join(missing)}: pip install '.[{name}]' in the project's folder"
+        )
 
 
 def number(kind: Callable[[str], float], least: float, most: float, name: str) -> Callable[[str], float]:

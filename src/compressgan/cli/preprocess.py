@@ -52,7 +52,10 @@ def main(project: Project) -> int:
 def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool) -> int:
     """Resizes all photos under a folder to size (width, height), and returns the exit code."""
     if not size_fits(*size):
-        raise UsageError(f"--size: {size[0]} x {size[1]} is not possible; sides are from 1 to {MAX_SIDE}")
+        raise UsageError(
+            f"--size: {size[0]} x {size[1]} is not possible; sides must be from 1 to {MAX_SIDE}, with at most 2^28 "
+            "pixels in all"
+        )
     if not folder.is_dir():
         raise CompressGANError(f"{folder}: no such folder")
     if real(output) in real(folder).parents:
@@ -95,7 +98,7 @@ def assert_replaceable(targets: Iterable[Path], size: tuple[int, int]) -> None:
                 own = False
             if not own:
                 raise UsageError(
-                    f"{target}: would be replaced, but is no picture of {size[0]} x {size[1]}; move it, or choose "
+                    f"{target}: would be overwritten, but is not a {size[0]} x {size[1]} picture; move it, or choose "
                     "another output folder"
                 )
 

@@ -25,7 +25,7 @@ def no_urls(*places: Path | str) -> None:
     """
     for place in places:
         if isinstance(place, str):
-            raise UsageError(f"{place}: only -path and -o of a call with --ray can be URLs")
+            raise UsageError(f"{place}: URLs can only be used for compressing with --ray")
 
 
 class Folder:
@@ -142,7 +142,7 @@ def staged(arguments: argparse.Namespace) -> Iterator[argparse.Namespace]:
     require_extra("s3", "fsspec")
     if any(isinstance(place, str) for place in arguments.path):
         if len(arguments.path) > 1:
-            raise UsageError(f"{urls[0]}: a URL must be the only -path")
+            raise UsageError(f"{urls[0]}: a URL must be the only input")
         (own["input_url"],) = arguments.path
         parent, name = Folder(own["input_url"]).split()
         if Folder(parent).holds(name):

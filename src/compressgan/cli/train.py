@@ -52,7 +52,7 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         type=Path,
         nargs="+",
         default=[],
-        help="photos never to train on, such as data/held_out.csv data/samples.csv; needs -path",
+        help="lists of photos never to train on, such as data/held_out.csv data/samples.csv; needs -path",
     )
     parser.add_argument("-name", help="name of the run in TensorBoard; default: the checkpoint folder's name")
     parser.add_argument(
@@ -79,12 +79,14 @@ def parse_arguments(project: Project) -> argparse.Namespace:
         "--strategy",
         choices=STRATEGIES,
         default="auto",
-        help="one: one device; mirrored: all GPUs; multiworker: TF_CONFIG's machines; default: auto, which chooses",
+        help="one: one device; mirrored: all GPUs; multiworker: the machines in TF_CONFIG; auto (default): whichever "
+        "fits",
     )
     parser.add_argument(
         "--perceptual",
         metavar="imagenet|off|FILE",
-        help="VGG19 weights: downloaded by Keras (default), no perceptual loss (off), or a Keras .h5 file",
+        help="imagenet: Keras downloads VGG19's weights (default); off: no perceptual loss; FILE: VGG19's weights as "
+        "Keras .h5",
     )
     parser.add_argument(
         "--set",
@@ -106,7 +108,7 @@ def main(project: Project) -> int:
     if arguments.epochs is not None and arguments.epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
     if arguments.hold_out and not arguments.path:
-        raise UsageError("--hold-out takes photos out of those of -path, so it needs -path")
+        raise UsageError("--hold-out leaves out photos of -path, so it needs -path")
     require_extra("train", "tensorflow", "keras", "portalocker", "tensorboard")
     import_tensorflow()
     from compressgan.training.strategies import make_strategy

@@ -54,7 +54,7 @@ def print_bd_rates(rates: list[dict]) -> None:
     for model in dict.fromkeys(row["model"] for row in rates):
         rows = [row for row in rates if row["model"] == model]
         codecs = list(dict.fromkeys(row["codec"] for row in rows))
-        print(f"\nBD-rate against {model}: bytes more for the same quality, on average over both curves:\n")
+        print(f"\nBD-rate against {model}: additional bytes for the same quality, on average over the common range:\n")
         print(f"| | {' | '.join(codecs)} |\n|---|{'---:|' * len(codecs)}")
         for metric in dict.fromkeys(row["metric"] for row in rows):
             cells = {row["codec"]: row["percent"] for row in rows if row["metric"] == metric}

@@ -50,13 +50,13 @@ def colour_notes(image: Image.Image, file: BinaryIO) -> list[str]:
         at = head.find(b"colrnclx")
         return nclx_notes(*struct.unpack(">HH", head[at + 8 : at + 12])) if 0 <= at <= len(head) - 12 else []
     if image.format == "PCX" and image.mode == "L" and not _has_palette(file):
-        return ["it has no palette, so its colours are taken for grey"]
+        return ["it has no palette, so its colours are treated as grey"]
     if image.format in ("JPEG", "MPO"):
         if image.mode == "CMYK" and "adobe" not in image.info:
             return ["it does not say whether its CMYK colours are inverted; they are taken as not inverted"]
         try:
             if image.getexif().get_ifd(_INTEROPERABILITY).get(_INDEX) == "R03":
-                return ["its colours are Adobe RGB according to its EXIF data, but are taken for sRGB"]
+                return ["its colours are Adobe RGB according to its EXIF data, but are treated as sRGB"]
         except Exception:  # Pillow's EXIF reader raises many kinds of exceptions on damaged data.
             return []
     return []
@@ -69,7 +69,7 @@ def _of_jpeg2000(image: Image.Image, head: bytes) -> list[str]:
     count = struct.unpack(">H", head[start + 40 : start + 42])[0]
     components = head[start + 42 : start + 42 + 3 * count : 3]
     if any((depth & 0x7F) + 1 > 8 for depth in components):
-        raise UnsupportedImage("a JPEG 2000 image of more than 8 bits per channel")
+        raise UnsupportedImage("a JPEG 2000 image with more than 8 bits per channel")
     at = head.find(b"colr\x02", 0, start)  # method 2: a restricted profile
     if at >= 4:
         length = struct.unpack(">I", head[at - 4 : at])[0]

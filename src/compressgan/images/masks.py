@@ -51,7 +51,7 @@ def importance(mask: ImageLike, height: int, width: int) -> np.ndarray:
     grey = Image.fromarray(read_mask(mask)).resize((width, height), Image.Resampling.BILINEAR)
     values = np.asarray(grey)
     if values.max() < _BLACK:
-        raise CompressGANError("what the mask shows is smaller than a pixel of the photo, so nothing would matter")
+        raise CompressGANError("the mask is black everywhere once it is scaled to the photo, so nothing would matter")
     return np.where(values < _BLACK, np.float32(0), values / np.float32(255))
 
 

@@ -148,4 +148,4 @@ def nclx_notes(primaries: int, transfer: int) -> list[str]:
     # BT.709, BT.601 and sRGB have nearly the same primaries and transfer.
     if primaries in (1, 2, 5, 6, 7) and transfer in (1, 2, 6, 13, 14, 15):
         return []
-    return [f"its colours are taken for sRGB, but are not (H.273: primaries {primaries}, transfer {transfer})"]
+    return [f"its colours are treated as sRGB, but are not (H.273: primaries {primaries}, transfer {transfer})"]

@@ -43,7 +43,7 @@ def select_photo(image: Image.Image) -> None:
             break
         if not image.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
             return
-    raise UnsupportedImage("a camera raw file, of which only the small preview can be read")
+    raise UnsupportedImage("a camera raw file; only its small preview could be read")
 
 
 def misread_by_pillow(image: Image.Image) -> bool:
@@ -111,7 +111,7 @@ def read(file: BinaryIO, page: int | None = None) -> Image.Image:
             values = _twelve_bits(tiff.pages[page]) if bits == 12 else tiff.pages[page].asarray()
     except Exception as error:  # tifffile raises many kinds
         if "imagecodecs" in str(error):
-            raise UnsupportedImage("a TIFF image of this compression and these bits") from None
+            raise UnsupportedImage("a TIFF image with this compression and bit depth") from None
         raise
     if tags.get(_PLANAR) == _SEPARATE and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
@@ -170,6 +170,6 @@ def eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
         # No white is agreed on. Most such files hold fewer bits.
         most = values.max(initial=0)
         if most > 65535 or values.min(initial=0) < 0:
-            raise UnsupportedImage(f"{bits}-bit integers, for which there is no agreed white")
+            raise UnsupportedImage(f"{bits}-bit integers, which have no agreed value for white")
         white = 255.0 if most <= 255 else 65535.0
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)

@@ -174,7 +174,9 @@ class Trainer:
             return
         with locked(state):
             if tf.train.latest_checkpoint(str(state)) != self._manager.latest_checkpoint:
-                raise CompressGANError(f"{self.directory}: another run has just trained on here; start this one again")
+                raise CompressGANError(
+                    f"{self.directory}: another process has just continued this run; start the command again"
+                )
             if (state / TEST_INDEX).is_file() and read_index(state / TEST_INDEX) != test_paths:
                 self.best_score.assign(math.inf)  # of other photos
             # A call without -path resumes with these paths, even if other runs have indexed other photos since.
