@@ -65,7 +65,7 @@ class StoredModel:
     Attributes:
         config: the settings.
         fingerprint: of the weights, in hexadecimal.
-        coding: the same of those weights alone that `is_for_coding`; None in checkpoints of 0.1.0.
+        coding: the same of those weights alone that `is_for_coding`; None in older checkpoints.
         path: the weights file.
 
     Raises:
