@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 
 from compressgan.cli.jobs import naming
-from compressgan.coding.bitstream import MAGIC, Bitstream
+from compressgan.coding.bitstream import HEADER, MAGIC, Bitstream
 from compressgan.errors import CompressGANError
 from compressgan.images.files import open_regular
-
-_HEADER = 16  # bytes, in which the header lies
 
 
 def is_bin(path: Path) -> bool:
@@ -26,7 +24,7 @@ def read_bin(path: Path) -> bytes:
         OSError: it cannot be read, or is not a regular file.
     """
     with open_regular(path) as file:
-        start = file.read(_HEADER)
+        start = file.read(HEADER)
         Bitstream.from_header(start)
         return start + file.read()
 
