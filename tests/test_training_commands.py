@@ -134,6 +134,14 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
     for arguments, words, code in cases:
         assert_one_error_line(run_cli("train.py", *arguments), words, code=code)
     assert not (tmp_path / "run").exists()
+    made = tmp_path / "made"
+    made.mkdir()
+    shutil.copy(photos / "a.png", made / "a_reconstructed.png")
+    (made / "a.bin").write_bytes(b"CGN")
+    index = read_index(tmp_path / "index" / TRAIN_INDEX)  # of the calls before
+    result = run_cli("train.py", *base, "-path", made, "--perceptual", "off")
+    assert_one_error_line(result, "made: no photos are left to train on")
+    assert read_index(tmp_path / "index" / TRAIN_INDEX) == index != []
 
 
 def test_preprocess(photos: Path, tmp_path: Path) -> None:

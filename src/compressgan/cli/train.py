@@ -282,6 +282,8 @@ def index_images(arguments: argparse.Namespace, config: Config, directory: Path)
             found = len(images)
             images = without_held_out(images, table)
             print(f"{found - len(images)} photos of {table} are held out")
+        if not images:  # the index stays as it is
+            raise CompressGANError(f"{', '.join(map(str, arguments.path))}: no photos are left to train on")
         parts = split(images, config)
         for index, part in zip((train_index, test_index), parts, strict=True):
             write_index(index, part)
