@@ -9,16 +9,19 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import portalocker
 import pytest
+from PIL import Image
 
+from compressgan import Codec
 from compressgan.cli import train
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.training import data
 from compressgan.training.data import TRAIN_INDEX, read_index
 from compressgan.training.guards import LOG_FOLDER, locked
-from conftest import ROOT, assert_one_error_line, run_cli
+from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 
 def test_several_inputs_and_none_of_our_own_pictures(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
@@ -89,6 +92,44 @@ def test_closed_streams(checkpoint: Path, photos: Path, tmp_path: Path, closed: 
     result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100)
     assert (result.returncode, result.stderr) == (0, "")
     assert len(list((tmp_path / "out").rglob("*.bin"))) == 4
+
+
+def test_output_into_a_pipe_that_closes(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [
+        sys.executable,
+        ROOT / "src" / "inference.py",
+        "-r",
+        checkpoint,
+        "-path",
+        photos,
+        "-o",
+        tmp_path / "o",
+    ]
+    result = subprocess.run(list(map(str, command)), stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(write_end)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_streams_that_are_full(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    binary = tmp_path / "a.bin"
+    binary.write_bytes(Codec.load(checkpoint).compress(photos / "a.png"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": ""}
+    call = [sys.executable, "-m", "compressgan", "info", str(binary), "-r", str(checkpoint)]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, timeout=100)
+    assert (result.returncode, result.stderr) == (1, "error: standard output: No space left on device\n")
+
+    # The other photos are compressed although the warning about the first one cannot be written.
+    pixels = np.dstack([make_photo(40, 50), np.full((40, 50), 255, np.uint8)])
+    pixels[:9, :9, 3] = 0
+    Image.fromarray(pixels).save(photos / "_transparent.png")
+    arguments = ["-r", checkpoint, "-path", photos, "-o", tmp_path / "out", "--bin-only"]
+    call = [sys.executable, *map(str, [ROOT / "src" / "inference.py", *arguments])]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(call, stdout=subprocess.PIPE, stderr=full, text=True, timeout=100)
+    assert len(list((tmp_path / "out").rglob("*.bin"))) == 5
 
 
 def test_the_users_settings_of_keras_and_matplotlib_do_not_matter(checkpoint: Path, tmp_path: Path) -> None:

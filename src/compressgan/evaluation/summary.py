@@ -97,7 +97,6 @@ class Summary:
             for i, row in enumerate(rows):
                 file.write(f"{',' if i else ''}\n{json.dumps(_values(row))}")
             file.write("\n]}\n")
-        self._read = _state(self._folder / f"{SUMMARY}.json")
 
 
 class _Selection(Collection[Figures]):
