@@ -8,15 +8,16 @@ from __future__ import annotations
 import clone  # noqa: F401
 
 # isort: split
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
 from compressgan.codec import Codec
 from compressgan.coding.arithmetic_coder import CODERS, decode, encode
 from compressgan.errors import CompressGANError
+from compressgan.geometry import STRIDE
 from compressgan.images.files import files_under, write_json
 from compressgan.images.reading import is_photo, read_photo
 from config import PROJECT
@@ -50,7 +51,7 @@ def tile(symbols: list[np.ndarray], height: int, width: int) -> np.ndarray:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
     parser.add_argument("-r", metavar="DIR", type=Path, default=PROJECT.default_checkpoint, help="checkpoint")
     parser.add_argument("-o", metavar="FILE", type=Path, help="JSON file to write")
@@ -93,7 +94,7 @@ def main() -> int:
     print(f"\n| {'coder':8} | latents of   | encode, ms | decode, ms | M symbols/s each way |")
     print(f"|{'-' * 10}|--------------|-----------:|-----------:|---------------------:|")
     for height, width in ((1024, 1536), (256, 256)):
-        symbols = tile(latents, height // 16, width // 16)
+        symbols = tile(latents, height // STRIDE, width // STRIDE)
         for coder in CODERS:
             used, payload = encode(symbols, centers, prior, coder)
             encoding = fastest(lambda s=symbols, c=coder: encode(s, centers, prior, c))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import clone  # noqa: F401
 
 # isort: split
-import argparse
 import time
 import zlib
 
 import numpy as np
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
+from compressgan.coding.arithmetic_coder import CODERS
 from compressgan.coding.bitstream import BitstreamError
 from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
@@ -51,7 +52,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--files", type=int, default=20_000, help="number of files to try")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -63,7 +64,7 @@ def main() -> int:
     codec = Codec(TensorFlowNetworks(CompressGAN(PROJECT.presets["tiny"])))
     rng = np.random.default_rng(arguments.seed)
     photos = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((1, 1), (40, 70), (96, 64))]
-    originals = [codec.compress(photo, coder=coder) for photo in photos for coder in ("context", "order0", "block")]
+    originals = [codec.compress(photo, coder=coder) for photo in photos for coder in CODERS]
     symbols = [codec.from_bytes(data)[0] for data in originals]
     refused = decoded = slowest = 0
     for _ in range(arguments.files):

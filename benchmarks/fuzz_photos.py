@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
 from compressgan.errors import CompressGANError
 from compressgan.images.reading import read_photo
 
@@ -80,7 +81,7 @@ KINDS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--files", type=int, default=200, help="number of files to try; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-r", metavar="DIR", type=Path, help="checkpoint; default: the one that is shipped")
@@ -183,7 +184,7 @@ def check_command(folder: Path, refused: set[str], arguments: argparse.Namespace
     said = result.stderr.splitlines()
     if refused:
         assert said.pop() == f"error: {len(refused)} of {arguments.files} files failed", result.stderr
-    lines = {line: re.fullmatch(rf"(error|note|warning): {photos}/([^:]+): .+", line) for line in said}
+    lines = {line: re.fullmatch(rf"(error|warning): {photos}/([^:]+): .+", line) for line in said}
     assert all(lines.values()), [line for line, match in lines.items() if not match]
     errors = [match[2] for match in lines.values() if match[1] == "error"]
     assert sorted(errors) == sorted(refused), sorted(set(errors) ^ refused)

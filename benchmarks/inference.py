@@ -10,7 +10,6 @@ from __future__ import annotations
 import clone
 
 # isort: split
-import argparse
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
 from compressgan.codec import Codec
 from compressgan.errors import CompressGANError
 from compressgan.images.files import inputs_under
@@ -44,7 +44,7 @@ def command_line(project: Path, *arguments: object) -> tuple[float, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of source photos")
     parser.add_argument("-r", metavar="DIR", type=Path, help="checkpoint; default: each clone's shipped model")
     parser.add_argument("--before", metavar="CLONE", type=Path, help="another clone to compare with")

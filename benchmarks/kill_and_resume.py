@@ -8,7 +8,6 @@ from __future__ import annotations
 import clone
 
 # isort: split
-import argparse
 import random
 import subprocess
 import sys
@@ -16,27 +15,29 @@ import tempfile
 from pathlib import Path
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
 from compressgan.errors import CompressGANError
 from compressgan.networks.loading import import_tensorflow
+from compressgan.training.guards import STATE_FILE, has_state, state_folder
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # not a variable
 
 
 def start(folder: Path, steps: int) -> subprocess.Popen:
     command = [sys.executable, clone.ROOT / "src" / "train.py", "-r", folder, "-path", clone.ROOT / "data" / "example"]
-    command += ["--preset", "tiny"] if not (folder / "training" / "checkpoint").exists() else []
+    command += [] if has_state(folder) else ["--preset", "tiny"]
     command += ["--steps", steps, "--index", folder, "--logdir", folder / "log", "--strategy", "one"]
     command += ["--set", f"adversarial_from={steps // 2}", "save_every=7", "validate_every=50"]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def saved_step(folder: Path) -> int:
-    state = folder / "training" / "checkpoint"
-    return int(state.read_text().split("ckpt-")[1].split('"')[0]) if state.exists() else 0
+    state = state_folder(folder) / STATE_FILE
+    return int(state.read_text().split("ckpt-")[1].split('"')[0]) if has_state(folder) else 0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
@@ -63,7 +64,7 @@ def main() -> int:
                 print(f"killed {kills} times; the last checkpoint is from step {saved_step(killed)}", flush=True)
         if start(killed, arguments.steps).wait():
             raise CompressGANError("the run could not be resumed")
-        readers = [tf.train.load_checkpoint(str(folder / "training")) for folder in (alone, killed)]
+        readers = [tf.train.load_checkpoint(str(state_folder(folder))) for folder in (alone, killed)]
         names, others = (set(reader.get_variable_to_shape_map()) - {GRAPH} for reader in readers)
         if names != others:
             raise CompressGANError("the training states hold different variables")

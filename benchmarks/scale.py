@@ -9,7 +9,6 @@ from __future__ import annotations
 import clone
 
 # isort: split
-import argparse
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from compressgan.cli import run
 from compressgan.cli.jobs import find_jobs
+from compressgan.cli.options import make_parser
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Figures
 from compressgan.evaluation.summary import Summary
@@ -34,7 +34,7 @@ LISTED = 20_000  # photos for what the calling process does
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of source photos")
     parser.add_argument("--workers", metavar="N", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--count", type=int, default=8, help="photos for each worker; default: %(default)s")

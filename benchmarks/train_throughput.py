@@ -9,7 +9,6 @@ from __future__ import annotations
 import clone  # noqa: F401
 
 # isort: split
-import argparse
 import math
 import multiprocessing
 import resource
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compressgan.cli import run
+from compressgan.cli.options import make_parser
 from compressgan.errors import CompressGANError
 from compressgan.networks.loading import import_tensorflow
 from config import PROJECT
@@ -85,7 +85,7 @@ def conv_peak(precision: str) -> float:
     """Returns the fastest 3x3 convolution's operations per second, forward and backward."""
     import tensorflow as tf
 
-    dtype = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16}[precision]
+    dtype = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}[precision]
     best = 0.0
     for size, width in ((32, 128), (32, 192), (64, 192), (64, 256), (16, 512)):
         x = tf.cast(tf.random.normal((8, size, size, width)), dtype)
@@ -169,7 +169,7 @@ def measure(case: str, paths: list[str], steps: int, rows: Connection) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("-path", metavar="DIR", type=Path, required=True, help="folder of photos")
     parser.add_argument(
         "--cases", nargs="+", default=CASES, choices=CASES, metavar="PRESET-CROP-PRECISION", help=", ".join(CASES)
@@ -177,7 +177,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20, help="number of steps to time")
     arguments = parser.parse_args()
     import_tensorflow()
-    from compressgan.training.data import find_images
+    from compressgan.training.index import find_images
 
     paths = [str(path) for path in find_images([arguments.path])[0]]
     columns = ("preset ", "crop", "precision     ", "stage      ", "batch", "images/s", "waiting", "GFLOP/s", " peak")

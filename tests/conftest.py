@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -120,7 +121,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def paths(photos: Path) -> list[str]:
     """The paths of those photos, as training takes them."""
-    from compressgan.training.data import find_images
+    from compressgan.training.index import find_images
 
     return [str(path) for path in find_images([photos])[0]]
 
@@ -145,6 +146,29 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Training steps run without being traced, which takes seconds: for tests of a step or two of a graph."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """For processes that a test starts: SIGINT and SIGHUP as in a shell's foreground.
+
+    A shell's background jobs ignore the first, and `nohup` the second.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def write_vgg19(path: Path, layers: Iterable[str] = VGG19_WIDTHS) -> Path:

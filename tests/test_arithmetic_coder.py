@@ -13,9 +13,10 @@ from compressgan.coding.context_model import ContextModel, Prior
 
 
 def random_prior(channels: int, centers: int, hidden: int = 3, seed: int = 0, largest: int = 80) -> Prior:
+    """A prior of one level with random weights up to `largest`. With 0, all symbols are equally likely."""
     rng = np.random.default_rng(seed)
-    shapes = [prior.shape for prior in Prior.blank(channels, centers)]
-    shapes[0], shapes[1], shapes[2] = (*shapes[0][:-1], hidden), (channels, hidden), (channels, hidden, centers)
+    window, (_, *hidden_bias), output, (_, *output_bias) = Prior.shapes(1, channels, centers, hidden).values()
+    shapes = (window, hidden_bias, output, output_bias)
     return Prior(*(rng.integers(-largest, largest + 1, shape, dtype=np.int32) for shape in shapes))
 
 
@@ -51,7 +52,7 @@ def test_the_prior_need_not_be_right() -> None:
     """A channel's bias and gain adapt to the photo, so even a blank prior learns its statistics."""
     symbols = np.random.default_rng(0).choice(5, (96, 96, 4), p=[0.02, 0.08, 0.8, 0.08, 0.02])
     entropy = -sum(p * math.log2(p) for p in (0.02, 0.08, 0.8, 0.08, 0.02))
-    _, payload = encode(symbols, 5, Prior.blank(4, 5))
+    _, payload = encode(symbols, 5, random_prior(4, 5, largest=0))
     assert 8 * len(payload) < 1.05 * entropy * symbols.size
 
 

@@ -89,7 +89,7 @@ def test_files_of_another_model_or_altered_are_refused(codec: Codec, tiny: Confi
             codec.decompress(replace(stream, **change).to_bytes())
 
 
-def test_levels_and_realisms_that_do_not_exist(codec: Codec) -> None:
+def test_levels_realisms_and_coders_that_do_not_exist(codec: Codec) -> None:
     photo = make_photo(32, 32)
     for level in (0, 9):
         with pytest.raises(ValueError, match=f"level must be in 1 .. 8, not {level}"):
@@ -97,6 +97,8 @@ def test_levels_and_realisms_that_do_not_exist(codec: Codec) -> None:
     for realism in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="realism must be in"):
             codec.decompress(codec.compress(photo), realism)
+    with pytest.raises(ValueError, match="coder must be one of context, order0, block, not zip"):
+        codec.compress(photo, coder="zip")
 
 
 def test_no_limit_on_the_rate(codec: Codec) -> None:

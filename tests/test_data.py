@@ -14,17 +14,8 @@ from PIL import Image
 
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
-from compressgan.training.data import (
-    _CropReader,
-    existing,
-    find_images,
-    read_index,
-    split,
-    training_dataset,
-    validation_photos,
-    without_held_out,
-    write_index,
-)
+from compressgan.training.data import _CropReader, training_dataset, validation_photos
+from compressgan.training.index import existing, find_images, read_index, split, without_held_out, write_index
 from conftest import make_photo
 
 
@@ -169,8 +160,9 @@ def test_a_strip_one_pixel_wide_is_cropped_before_it_is_enlarged(tmp_path: Path,
     assert crops.shape[-3:] == (tiny.crop_size, tiny.crop_size, 3)
 
 
-def test_overlapping_folders_give_each_image_once(photos: Path) -> None:
-    assert find_images([photos, photos])[0] == find_images([photos])[0]
+def test_overlapping_folders_give_each_file_once(photos: Path) -> None:
+    (photos / "notes.txt").touch()
+    assert find_images([photos, photos]) == find_images([photos])
 
 
 def test_validation_photos(photos: Path, tiny: Config) -> None:

@@ -145,9 +145,9 @@ def test_what_is_no_photo_is_named_in_one_line(page: Page, codec: Codec, tmp_pat
     page.get_by_text("81,000,000 pixels are too many").wait_for()
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_the_command(checkpoint: Path, address: str) -> None:
     command = [sys.executable, str(ROOT / "src" / "demo.py"), "-r", str(checkpoint), "--no-browser"]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()

@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from compressgan.checkpoint import read_config
+from compressgan.cli.experiments import main
 from compressgan.config import Config
 from compressgan.evaluation.plots import write_bars
+from compressgan.training import experiments
 from compressgan.training.experiments import QUANTIZATIONS, dataset_size, perceptual, quantization
+from config import PROJECT
 from conftest import ROOT, assert_one_error_line, run_cli, write_vgg19
 
 EXAMPLES = ROOT / "data" / "example"
@@ -37,17 +40,28 @@ def test_rows_differ_in_what_they_are_named_for_alone() -> None:
 def run_experiment(name: str, output: Path, *arguments: object) -> tuple[list[dict[str, str]], dict]:
     result = run_cli("experiments.py", name, "-path", EXAMPLES, "-o", output, *arguments)
     assert result.returncode == 0, result.stderr
-    folder = output / name
+    return read_results(output / name, result.stdout)
+
+
+def read_results(folder: Path, printed: str) -> tuple[list[dict[str, str]], dict]:
     assert Image.open(folder / "plot.png").width > 200
     with (folder / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        assert f"| {row['row']} |" in result.stdout
+        assert f"| {row['row']} |" in printed
     return rows, json.loads((folder / "settings.json").read_text())
 
 
-def test_dataset_size(tmp_path: Path) -> None:
-    rows, settings = run_experiment("dataset-size", tmp_path, "--minutes", 0.05)
+def test_dataset_size(
+    one_rate: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process and with a smaller model. The next test calls the command."""
+    small = one_rate.replace(adversarial_from=10**9, save_every=10**9, ema_decay=0.99)
+    monkeypatch.setattr(experiments, "SMALL", small)
+    arguments = ["experiments.py", "dataset-size", "-path", EXAMPLES, "-o", tmp_path, "--minutes", 0.1]
+    monkeypatch.setattr("sys.argv", list(map(str, arguments)))
+    assert main(PROJECT) == 0
+    rows, settings = read_results(tmp_path / "dataset-size", capsys.readouterr().out)
     assert [row["row"] for row in rows] == ["19 photos", "57 photos"]
     assert settings["validation_photos"] == 3
     assert settings["steps"] >= 1

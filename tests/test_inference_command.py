@@ -328,13 +328,11 @@ def test_no_overwrite_shows_what_the_bin_holds(compressed: Path, checkpoint: Pat
     assert (compressed / "c.bin").read_bytes() != other
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_ended_calls_leave_no_half_written_file(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     for i in range(30):
         Image.fromarray(make_photo(300, 400, i)).save(photos / f"more{i}.png")
     script = ROOT / "src" / "inference.py"
-    # A shell's background jobs ignore the first, and `nohup` the second.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         out = tmp_path / f"out{number}"
         command = [sys.executable, script, "-r", checkpoint, "-path", photos, "-o", out]

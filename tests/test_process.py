@@ -31,8 +31,8 @@ def test_interrupts_wait_where_threads_are_waited_for_but_not_the_second_one() -
         interrupted.clear()
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_ctrl_c_while_a_command_is_still_imported(tmp_path: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     (tmp_path / "pathlib.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     scripts = sorted((ROOT / "src").glob("*.py"))
     assert len(scripts) == 8

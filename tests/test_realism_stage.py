@@ -42,6 +42,7 @@ def split(train_step: TrainStep) -> tuple[list[keras.Variable], list[keras.Varia
     return [v for v in weights if of_realism(v)], [v for v in weights if not of_realism(v)]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_only_realism_and_the_prior_learn(config: Config) -> None:
     """All that realism 0 depends on stays as it is."""
     train_step = make_step(config)
@@ -103,6 +104,7 @@ def test_learning_rates_rise_and_fall_in_each_stage(config: Config) -> None:
     assert learning_rate(config.replace(steps=50), 49) == pytest.approx(0.1, rel=0.02)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_loss_of_levels(config: Config) -> None:
     """Each level has its own weight of the rate, and none drowns the others."""
     train_step = make_step(config)
@@ -125,6 +127,7 @@ def test_the_loss_of_levels(config: Config) -> None:
     np.testing.assert_array_equal(terms["levels/rate_coeff"], coeffs)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_second_stage_paints_at_realism_1(config: Config) -> None:
     still = dict.fromkeys(("realism_learning_rate", "discriminator_learning_rate"), 0.0)
     config = config.replace(adversarial_from=0, perceptual_coeff=0.7, perceptual_crop=64, **still)
@@ -157,6 +160,7 @@ def test_the_second_stage_paints_at_realism_1(config: Config) -> None:
     np.testing.assert_allclose(terms["levels/distortion"], np.bincount(level, distortion, 8), rtol=1e-4)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_level_that_occurs_twice_counts_once_in_the_norm(config: Config) -> None:
     """Its vectors get one gradient for each photo; the norm is that of their sum."""
     photos = tf.repeat(BATCH[0][:1], 8, axis=0)

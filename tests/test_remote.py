@@ -69,6 +69,8 @@ def test_a_folder(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     folder.send(tmp_path / "a", "sub/a.png")
     assert memory.cat_file("/some/folder/sub/a.png") == b"second"
     assert [folder.holds(name) for name in ("sub", "sub/a.png", "c")] == [False, True, False]
+    urls = [f"{folder.url}/{name}" for name in ("sub", "sub/a.png", "c")]
+    assert [Folder(url).is_file() for url in urls] == [False, True, False]
 
 
 def test_names_that_no_file_could_have(
@@ -98,6 +100,16 @@ def test_what_cannot_be_read_or_written_is_named(memory: fsspec.AbstractFileSyst
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CompressGANError, match=f"^file://{tmp_path}/file/a.png: Not a directory"):
         Folder(f"file://{tmp_path}/file").send(tmp_path / "file", "a.png")
+
+
+def test_a_bucket_is_not_looked_for_on_the_disk(
+    memory: fsspec.AbstractFileSystem, photo: Path, options: argparse.Namespace, tmp_path: Path
+) -> None:
+    put(memory, "/in/a.png", photo)
+    (tmp_path / "memory:").mkdir()
+    (tmp_path / "memory:" / "in").touch()  # where `memory:/`, with one slash, would lead
+    with staged(options) as own:
+        assert (own.input_url, own.input_name) == ("memory://in", None)
 
 
 def test_a_file_that_is_half_sent_does_not_appear(

@@ -122,5 +122,6 @@ def test_two_machines_and_the_loss_of_one(photo_folder: Path, on_one_device: lis
 
 
 def test_multiworker_needs_tf_config(photo_folder: Path, tmp_path: Path) -> None:
-    result = run_cli("train.py", "-r", tmp_path / "run", "-path", photo_folder, "--strategy", "multiworker")
+    arguments = ("-r", tmp_path / "run", "-path", photo_folder, "--index", tmp_path, "--strategy", "multiworker")
+    result = run_cli("train.py", *arguments)
     assert_one_error_line(result, "TF_CONFIG", code=2)

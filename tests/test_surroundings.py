@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from compressgan import Codec
-from compressgan.cli import train
+from compressgan.cli import indexing, train
+from compressgan.cli.indexing import index_images, name_skipped
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
-from compressgan.training import data
-from compressgan.training.data import TRAIN_INDEX, read_index
 from compressgan.training.guards import LOG_FOLDER, locked
+from compressgan.training.index import TRAIN_INDEX, find_images, read_index
 from conftest import ROOT, assert_one_error_line, make_photo, run_cli
 
 
@@ -176,18 +176,18 @@ def test_a_run_trains_on_its_own_photos(
     tmp_path: Path, photos: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run that writes its index to the same folder at the same time changes nothing."""
-    write = data.write_index
-    monkeypatch.setattr(data, "write_index", lambda path, images: write(path, ["/of/another/run.png"]))
+    write = indexing.write_index
+    monkeypatch.setattr(indexing, "write_index", lambda path, images: write(path, ["/of/another/run.png"]))
     arguments = Namespace(index=tmp_path / "index", path=[photos], hold_out=[])
-    train_paths, test_paths = train.index_images(arguments, tiny, tmp_path / "run")
-    assert sorted(train_paths + test_paths) == sorted(map(str, data.find_images([photos])[0]))
+    train_paths, test_paths = index_images(arguments, tiny, tmp_path / "run")
+    assert sorted(train_paths + test_paths) == sorted(map(str, find_images([photos])[0]))
 
 
 def test_skipped_files_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = [*(f"{i}.heic" for i in range(7)), "notes.txt"]
     for name in names:
         (tmp_path / name).write_text("x")
-    train.name_skipped([tmp_path / name for name in names])
+    name_skipped([tmp_path / name for name in names])
     first, second = caplog.messages
     assert first.startswith(f"{tmp_path}/0.heic, ")
     assert "4.heic and 2 more: cannot be read and are skipped" in first

@@ -82,6 +82,7 @@ def test_the_weight_of_the_rate_follows_the_target(one_rate: Config) -> None:
         assert all(np.diff(weights) * direction > 0)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_gradients_are_clipped_together(one_rate: Config) -> None:
     """Adam's steps hide the gradient's size, but its first moment shows it: (1 - beta_1) times the gradient."""
     config = one_rate.replace(warmup_steps=0, gradient_clip=1e-3)
@@ -129,6 +130,7 @@ def test_vgg19_sees_a_window_that_moves(one_rate: Config) -> None:
     assert divmod(64 * float(again((photos, LEVELS), 5)["perceptual"]), 1000) == corners[5]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_discriminator_sees_a_window_that_moves(one_rate: Config) -> None:
     """Blocks of 16 pixels have a different offset in it at each step, in photos and reconstructions alike."""
     train_step = make_step(one_rate.replace(adversarial_from=0))
@@ -142,12 +144,8 @@ def test_the_discriminator_sees_a_window_that_moves(one_rate: Config) -> None:
     train_step.discriminator = watching
     rows, columns = tf.meshgrid(tf.range(64.0), tf.range(64.0), indexing="ij")
     photos = tf.tile(tf.stack([rows, columns, rows], axis=-1)[tf.newaxis] / 64, (4, 1, 1, 1))
-    tf.config.run_functions_eagerly(True)
-    try:
-        for step in range(6):
-            train_step((photos, LEVELS), step)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    for step in range(6):
+        train_step((photos, LEVELS), step)
     assert {tuple(window.shape) for window in seen} == {(4, 48, 48, 3)}
     corners = [tuple(64 * window[0, 0, 0, :2].numpy()) for window in seen[::2]]
     assert all(0 <= row <= 16 and 0 <= column <= 16 for row, column in corners)
@@ -168,6 +166,7 @@ def test_the_average_is_what_numpy_computes(one_rate: Config) -> None:
     assert not all(np.allclose(a, b, atol=1e-4) for a, b in zip(raw, expected, strict=True))
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("step", "factor"), [(0, 0.1), (4, 0.5), (10, 1.0), (55, 0.55), (99, 0.1003)])
 def test_learning_rates_as_applied(one_rate: Config, step: int, factor: float) -> None:
     """All three optimizers follow warm-up and cosine; Adam's first step has the length of the learning rate."""
@@ -182,6 +181,7 @@ def test_learning_rates_as_applied(one_rate: Config, step: int, factor: float) -
         assert moved == pytest.approx(factor * rate, rel=0.01)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_temperature_as_applied(one_rate: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quantizer and rate term both get the temperature of the step."""
     config = one_rate.replace(steps=100, temperature=4.0, final_temperature=0.04, rate_coeff=1.0)
@@ -193,14 +193,11 @@ def test_temperature_as_applied(one_rate: Config, monkeypatch: pytest.MonkeyPatc
         return assignments(self, latents, temperature)
 
     monkeypatch.setattr(Quantizer, "assignments", watching)
-    tf.config.run_functions_eagerly(True)
-    try:
-        train_step(noise(), 50)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    train_step(noise(), 50)
     assert seen == pytest.approx([0.4, 0.4])
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("vanilla", [False, True])
 def test_adversarial_terms_of_a_real_step(one_rate: Config, vanilla: bool) -> None:
     """The terms are those of the discriminator on the step's window, of photos and of reconstructions."""
@@ -221,6 +218,7 @@ def test_adversarial_terms_of_a_real_step(one_rate: Config, vanilla: bool) -> No
     assert float(terms["feature_matching"]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_without_clipping_the_whole_gradient_counts(one_rate: Config) -> None:
     config = one_rate.replace(warmup_steps=0, gradient_clip=0.0, distortion_coeff=1000.0)
     train_step = make_step(config)
@@ -230,6 +228,7 @@ def test_without_clipping_the_whole_gradient_counts(one_rate: Config) -> None:
     assert np.sqrt(sum(np.square(m).sum() for m in moments)) / (1 - config.adam_beta_1) == pytest.approx(norm, rel=1e-3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_papers_layers_in_a_real_step() -> None:
     """Instance norm and transposed convolutions: every weight of every network gets a gradient."""
     config = PAPER.replace(

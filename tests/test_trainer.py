@@ -16,8 +16,9 @@ from compressgan.codec import Codec
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import TEST_INDEX, TRAIN_INDEX, read_index, validation_photos
+from compressgan.training.data import validation_photos
 from compressgan.training.guards import deferred_signals, locked
+from compressgan.training.index import TEST_INDEX, TRAIN_INDEX, read_index
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
 from compressgan.training.validation import Validator
@@ -79,6 +80,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, tiny: Config
     assert int(trainer.step) == 0
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_another_has_continued_meanwhile_does_not_undo_that(
     tmp_path: Path, tiny: Config, paths: list[str]
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_run_that_another_has_continued_meanwhile_does_not_undo_that(
     assert int(make_trainer(tiny.replace(steps=3), tmp_path).step) == 2
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_photos_missing_for_a_while_are_trained_on_later(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     make_trainer(tiny.replace(steps=1), tmp_path).fit(paths, paths[:2])
     away = Path(paths[0]).rename(tmp_path / "away")
@@ -110,6 +113,7 @@ def test_a_rate_weight_that_follows_a_target_goes_on_unless_it_is_set(tmp_path: 
     np.testing.assert_array_equal(make_trainer(without_target, tmp_path).model.rate_coeffs, [0.5] * 8)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_second_stage_cannot_be_undone(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     config = tiny.replace(steps=6, adversarial_from=4, save_every=3, validate_every=100)
     make_trainer(config, tmp_path).fit(paths, [])
@@ -134,6 +138,7 @@ def test_the_best_score_is_forgotten_where_the_score_means_something_else(tmp_pa
         assert float(make_trainer(tiny.replace(**changes), tmp_path).best_score) == np.inf
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_best_score_is_forgotten_for_other_photos(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     scores = []
     for steps, validated in ((1, paths[:2]), (2, paths[:2]), (3, paths[2:])):
@@ -145,6 +150,7 @@ def test_the_best_score_is_forgotten_for_other_photos(tmp_path: Path, tiny: Conf
     assert scores == [0.5, 0.5, np.inf]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_settings_changed_on_going_on_survive_a_kill(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +199,7 @@ def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, c
             Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -238,6 +245,7 @@ def test_validation_logs_and_checkpoint_serves_inference(tmp_path: Path, tiny: C
     assert codec.decompress(codec.compress(photo)).shape == photo.shape
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +274,7 @@ def test_state_of_other_settings_is_refused(tmp_path: Path, tiny: Config) -> Non
         make_trainer(tiny.replace(generator_blocks=3), tmp_path)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_signal_lets_the_step_end_and_is_saved_with_it(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,6 +313,7 @@ def test_a_background_job_keeps_ignoring_ctrl_c() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_damaged_training_state_is_not_overwritten(tmp_path: Path, tiny: Config, paths: list[str]) -> None:
     make_trainer(tiny.replace(steps=2), tmp_path).fit(paths, [])
     for text in ("", "nonsense"):

@@ -21,10 +21,11 @@ from compressgan.checkpoint import WEIGHTS_FILE, StoredModel
 from compressgan.cli import train
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
-from compressgan.training.data import TRAIN_INDEX, read_index
+from compressgan.training.index import TRAIN_INDEX, read_index
 from conftest import ROOT, assert_one_error_line, run_cli
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_training_stops_politely_and_resumes(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ["-r", run, "--index", tmp_path / "index", "--logdir", tmp_path / "log"]
@@ -142,6 +143,15 @@ def test_training_errors(photos: Path, checkpoint: Path, tmp_path: Path) -> None
     result = run_cli("train.py", *base, "-path", made, "--perceptual", "off")
     assert_one_error_line(result, "made: no photos are left to train on")
     assert read_index(tmp_path / "index" / TRAIN_INDEX) == index != []
+
+
+def test_what_is_wrong_with_the_photos_is_said_before_tensorflow_starts(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('started')")
+    command = [sys.executable, ROOT / "src" / "train.py", "-r", tmp_path / "run", "-path", tmp_path / "none"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert_one_error_line(result, "none: no such folder")
 
 
 def test_preprocess(photos: Path, tmp_path: Path) -> None:

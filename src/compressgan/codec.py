@@ -14,7 +14,7 @@ from compressgan.checkpoint import shipped_checkpoint
 from compressgan.coding import arithmetic_coder
 from compressgan.coding.bitstream import Bitstream, BitstreamError, assert_size_fits
 from compressgan.coding.context_model import Prior
-from compressgan.config import DEFAULT_EFFORT
+from compressgan.config import DEFAULT_EFFORT, DEFAULT_MEMORY
 from compressgan.errors import CompressGANError
 from compressgan.footprint import (
     bytes_per_position,
@@ -32,7 +32,6 @@ from compressgan.refining import Refiner
 from compressgan.runtime import Networks, load_networks
 from compressgan.targeting import fit
 
-DEFAULT_MEMORY = 2**29
 MIN_TILE = 8  # latent positions per side; smaller tiles would be nearly all halo
 
 
@@ -134,8 +133,10 @@ class Codec:
         Raises:
             CompressGANError: the image or the mask is not of this kind, the mask is black everywhere, or the image has
                 more pixels than the format or the memory allows.
-            ValueError: the model has no such level, or more than one of level, size and bpp is given.
+            MemoryError: the networks need more than there is; less is possible with a smaller `memory`.
+            ValueError: there is no such level or coder, or more than one of level, size and bpp is given.
         """
+        _assert_coder(coder)
         if sum(given is not None for given in (level, size, bpp)) > 1:
             raise ValueError("give only one of level, size and bpp")
         photo = as_photo(image)
@@ -162,6 +163,7 @@ class Codec:
 
         Raises:
             BitstreamError: the data is not a complete, unaltered `.bin` file of this model.
+            MemoryError: as for `compress`.
             ValueError: the realism is not in [0, 1].
         """
         return self.reconstruct(*self.from_bytes(data), realism)
@@ -205,8 +207,9 @@ class Codec:
 
         Raises:
             BitstreamError: the format cannot hold this size.
-            ValueError: the model has no such level.
+            ValueError: there is no such level or coder.
         """
+        _assert_coder(coder)
         level = self._known(level)
         coder, payload = arithmetic_coder.encode(symbols, len(self.centers), self.prior(level), coder)
         return Bitstream(height, width, symbols.shape[-1], level, self.fingerprint, coder, payload).to_bytes()
@@ -331,6 +334,11 @@ class Codec:
             )
         side = max(MIN_TILE, math.isqrt(positions) - 2 * halo)
         return run_in_tiles(network, x, block, halo, side)
+
+
+def _assert_coder(coder: str) -> None:
+    if coder not in arithmetic_coder.CODERS:
+        raise ValueError(f"coder must be one of {', '.join(arithmetic_coder.CODERS)}, not {coder}")
 
 
 def _padded_importance(mask: ImageLike | None, photo: np.ndarray) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from compressgan.geometry import STRIDE
 
 DEFAULT_EFFORT = 4  # refinement steps for each photo
 MAX_EFFORT = 20  # more steps hardly change anything
+DEFAULT_MEMORY = 2**29  # bytes
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Step = Annotated[int, Field(ge=0)]

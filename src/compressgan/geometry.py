@@ -15,3 +15,8 @@ def size_fits(height: int, width: int) -> bool:
 def latent_size(height: int, width: int) -> tuple[int, int]:
     """Returns the rows and columns of the latents of a photo of height x width pixels."""
     return -(-height // STRIDE), -(-width // STRIDE)
+
+
+def bits_per_pixel(size: int, height: int, width: int) -> float:
+    """Returns the rate of a file of `size` bytes that holds a photo of height x width pixels."""
+    return 8 * size / (height * width)

@@ -8,7 +8,7 @@ from pathlib import Path
 from compressgan.cli.jobs import naming
 from compressgan.coding.bitstream import HEADER, MAGIC, Bitstream
 from compressgan.errors import CompressGANError
-from compressgan.images.files import open_regular
+from compressgan.images.files import NOT_OURS, open_regular
 
 
 def is_bin(path: Path) -> bool:
@@ -39,4 +39,4 @@ def assert_replaceable(path: Path) -> None:
         if os.path.exists(path):
             with open_regular(path) as file:
                 if file.read(len(MAGIC)) not in (MAGIC, b""):
-                    raise CompressGANError("not written by this program; move it, or choose another output folder")
+                    raise CompressGANError(NOT_OURS)

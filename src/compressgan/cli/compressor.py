@@ -15,6 +15,7 @@ from compressgan.cli.jobs import Job, Result, naming, note_once
 from compressgan.cli.options import PICTURE_SUFFIXES
 from compressgan.coding.bitstream import BitstreamError
 from compressgan.errors import CompressGANError, logger, os_reason
+from compressgan.geometry import bits_per_pixel
 from compressgan.images.files import replacing
 from compressgan.images.masks import read_mask
 from compressgan.images.reading import is_photo, read_photo
@@ -135,7 +136,7 @@ class Compressor:
         with naming(job.file), job.timed("save"):
             self._save_binary(job)
         height, width = job.photo.shape[:2]
-        rate = 8 * len(job.data) / (height * width)
+        rate = bits_per_pixel(len(job.data), height, width)
         text = f"{job.name}: {width} x {height}, {len(job.data):,} bytes, {rate:.4f} bpp"
         return Result(f"{text}{job.timings() if self.arguments.verbose else ''}")
 
@@ -158,12 +159,12 @@ class Compressor:
             job.photo,
             job.data,
             job.reconstruction,
-            job.name,
-            job.file.stat().st_size,
-            self._ssimulacra2,
-            job.level,
-            self._realism,
-            job.mask,
+            file=job.name,
+            original_bytes=job.file.stat().st_size,
+            with_ssimulacra2=self._ssimulacra2,
+            level=job.level,
+            realism=self._realism,
+            mask=job.mask,
         )
 
     def _save(self, job: Job, figures: Figures) -> None:

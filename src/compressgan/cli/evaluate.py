@@ -17,18 +17,28 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from compressgan.cli.jobs import note_once
 from compressgan.cli.network_metrics import add_metric_options, load_metrics
-from compressgan.cli.options import add_checkpoint_option, add_effort_option, make_parser, require_extra
+from compressgan.cli.options import (
+    add_checkpoint_option,
+    add_effort_option,
+    add_output_option,
+    make_parser,
+    require_extra,
+)
 from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
 from compressgan.images.files import inputs_under, make_folder
 from compressgan.images.reading import read_photo
+
+if TYPE_CHECKING:
+    from compressgan.evaluation.other_codecs import ComparedCodec
 
 REACH = 4  # times the model's highest rate, up to which other codecs are measured
 KEPT = "evaluation.sqlite"
@@ -53,9 +63,7 @@ def main(project: Project) -> int:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds -o, --codecs, --perceptual, --inception and --lpips."""
-    parser.add_argument(
-        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
-    )
+    add_output_option(parser)
     parser.add_argument("--codecs", metavar="NAME", nargs="*", help="codecs to compare with; default: all available")
     add_metric_options(parser)
 
@@ -65,37 +73,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     require_extra("evaluate", "matplotlib", "ssimulacra2", "bjontegaard")
     from compressgan.codec import Codec
     from compressgan.evaluation.bench import Bench
-    from compressgan.evaluation.kodak import SHA256, check_kodak, kodak_table
-    from compressgan.evaluation.other_codecs import available_codecs
+    from compressgan.evaluation.kodak import SHA256, kodak_table
     from compressgan.evaluation.plots import write_crops, write_rate_distortion
     from compressgan.evaluation.results import write_results
     from compressgan.evaluation.selection import at_equal_bytes, our_codecs, spanning
     from compressgan.evaluation.store import Store
     from compressgan.evaluation.tables import print_bd_rates, print_comparisons, print_table
 
-    codecs, absent = available_codecs()
-    if arguments.codecs is not None:
-        names = [codec.name for codec in codecs]
-        unknown = sorted(set(arguments.codecs) - set(names))
-        if unknown:
-            raise UsageError(f"--codecs: {', '.join(unknown)} not available; available: {', '.join(names)}")
-        codecs = [codec for codec in codecs if codec.name in arguments.codecs]
-    else:
-        for codec in absent:
-            print(f"not available: {codec}")
-    folder = arguments.path
-    if folder is None:
-        dataset, folder = arguments.dataset[0], Path(arguments.dataset[1])
-        if dataset != "kodak":
-            raise UsageError(f"--dataset: {dataset} is not known, only kodak")
-        check_kodak(folder)
-    photos, skipped = read_all(folder, arguments.o)
+    codecs, absent = chosen_codecs(arguments.codecs)
+    photos, skipped = read_all(photo_folder(arguments), arguments.o)
     if arguments.dataset:
         photos = {name: photos[name] for name in SHA256}
-    if not (arguments.o / KEPT).exists():
-        for name in OUTPUTS:
-            if (arguments.o / name).exists():
-                raise UsageError(f"{arguments.o / name}: would be overwritten; move it, or choose another -o")
+    assert_own(arguments.o)
     make_folder(arguments.o)
     store = Store(arguments.o / KEPT)
     if count := store.count():
@@ -133,6 +122,54 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if rows := at_equal_bytes(bench, ours[-1], model.default_level, codecs):
         write_crops(arguments.o / "crops.png", rows)
     return 1 if skipped or bench.failures else 0
+
+
+def chosen_codecs(names: list[str] | None) -> tuple[list[ComparedCodec], list[str]]:
+    """Returns the codecs of these names, or all that are available, and the names of those that are not.
+
+    Raises:
+        UsageError: one of the names is not available.
+    """
+    from compressgan.evaluation.other_codecs import available_codecs
+
+    codecs, absent = available_codecs()
+    if names is None:
+        for codec in absent:
+            print(f"not available: {codec}")
+        return codecs, absent
+    available = [codec.name for codec in codecs]
+    if unknown := sorted(set(names) - set(available)):
+        raise UsageError(f"--codecs: {', '.join(unknown)} not available; available: {', '.join(available)}")
+    return [codec for codec in codecs if codec.name in names], absent
+
+
+def photo_folder(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of `arguments.path` or `arguments.dataset`, whose photos are verified.
+
+    Raises:
+        UsageError: there is no such dataset.
+        CompressGANError: the folder does not hold the dataset's photos.
+    """
+    from compressgan.evaluation.kodak import check_kodak
+
+    if arguments.path is not None:
+        return arguments.path
+    dataset, folder = arguments.dataset[0], Path(arguments.dataset[1])
+    if dataset != "kodak":
+        raise UsageError(f"--dataset: {dataset} is not known, only kodak")
+    check_kodak(folder)
+    return folder
+
+
+def assert_own(output: Path) -> None:
+    """Checks that outputs that exist are those of an earlier call, which are replaced.
+
+    Raises:
+        UsageError: they are not, so they may be anything.
+    """
+    for name in () if (output / KEPT).exists() else OUTPUTS:
+        if (output / name).exists():
+            raise UsageError(f"{output / name}: would be overwritten; move it, or choose another -o")
 
 
 def read_all(folder: Path, output: Path) -> tuple[dict[str, np.ndarray], int]:

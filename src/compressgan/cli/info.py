@@ -10,6 +10,7 @@ from compressgan.cli.binaries import read_bin
 from compressgan.cli.jobs import naming
 from compressgan.coding.bitstream import FORMAT_VERSION, Bitstream
 from compressgan.errors import CompressGANError, logger
+from compressgan.geometry import bits_per_pixel
 
 
 def info(arguments: argparse.Namespace) -> int:
@@ -49,6 +50,6 @@ def describe(file: Path, fingerprint: str, model: str) -> str:
         "coder": stream.coder,
         "format": f"version {FORMAT_VERSION}, {stream.channels} latent channels",
         "bytes": f"{len(data):,}: {header} of header and checksum, {len(stream.payload):,} of payload",
-        "rate": f"{8 * len(data) / (stream.width * stream.height):.4f} bits per pixel",
+        "rate": f"{bits_per_pixel(len(data), stream.height, stream.width):.4f} bits per pixel",
     }
     return "\n".join([str(file), *(f"  {name:6} {fact}" for name, fact in facts.items())])

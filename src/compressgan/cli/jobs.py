@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -107,14 +108,18 @@ def find_jobs(paths: list[Path], output: Path, kind: str, wanted: Callable[[Path
 
 
 _noted: set[str] = set()
+_noting = threading.Lock()
 
 
 def note_once(file: Path | str, text: str) -> None:
     """Logs what is lost of a photo: damage for each photo, anything else only once."""
     if isinstance(text, Corruption):
         logger.warning(f"{file}: {text}")
-    elif text not in _noted:
+        return
+    with _noting:
+        first = text not in _noted
         _noted.add(text)
+    if first:
         logger.warning(f"{file}: {text} (reported only once)")
 
 

@@ -47,7 +47,9 @@ def load_metrics(perceptual: str | None, inception: str | None, lpips: bool) -> 
 
         import_tensorflow()
     if perceptual:
-        distances["vgg19_distance"] = _vgg19(perceptual)
+        from compressgan.training.perceptual import PerceptualLoss
+
+        distances["vgg19_distance"] = PerceptualLoss(perceptual).distance
         weights.append(f"VGG19 {_digest(perceptual)}")
     if inception:
         from compressgan.networks.inception import InceptionFeatures
@@ -68,18 +70,6 @@ def _digest(weights: str) -> str:
     if weights == "imagenet":
         return f"imagenet, Keras {version('keras')}"
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-
-
-def _vgg19(weights: str) -> Distance:
-    from compressgan.images.pixels import to_float
-    from compressgan.training.perceptual import PerceptualLoss
-
-    loss = PerceptualLoss(weights)
-
-    def distance(x: np.ndarray, y: np.ndarray) -> float:
-        return float(loss(to_float(x)[np.newaxis], to_float(y)[np.newaxis]))
-
-    return distance
 
 
 def _lpips() -> Distance:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compressgan.coding.arithmetic_coder import CODERS
-from compressgan.config import DEFAULT_EFFORT, MAX_EFFORT
+from compressgan.config import DEFAULT_EFFORT, DEFAULT_MEMORY, MAX_EFFORT
 from compressgan.errors import CompressGANError, UsageError, logger
 
 if TYPE_CHECKING:
@@ -42,21 +42,20 @@ def add_effort_option(parser: argparse.ArgumentParser, default: int) -> argparse
         type=int,
         choices=range(MAX_EFFORT + 1),
         default=default,
-        help="refinement steps per photo, 0 (fastest) to 20; default: %(default)s",
+        help=f"refinement steps per photo, 0 (fastest) to {MAX_EFFORT}; default: %(default)s",
+    )
+
+
+def add_output_option(parser: argparse.ArgumentParser, kind: Callable[[str], Path | str] = Path) -> None:
+    """Adds -o."""
+    parser.add_argument(
+        "-o", "--output", dest="o", metavar="DIR", type=kind, required=True, help="output folder; created if missing"
     )
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Adds -o, --realism, --format, --memory, --threads, --no-overwrite, --verbose."""
-    parser.add_argument(
-        "-o",
-        "--output",
-        dest="o",
-        metavar="DIR",
-        type=location,
-        required=True,
-        help="output folder; created if missing",
-    )
+    add_output_option(parser, location)
     parser.add_argument(
         "--realism",
         metavar="R",
@@ -82,7 +81,11 @@ def location(text: str) -> Path | str:
 def add_memory_options(parser: argparse.ArgumentParser) -> None:
     """Adds --memory and --threads."""
     parser.add_argument(
-        "--memory", metavar="GIB", type=_gibibytes, default="0.5", help="memory for the networks; default: 0.5 GiB"
+        "--memory",
+        metavar="GIB",
+        type=_gibibytes,
+        default=DEFAULT_MEMORY,
+        help=f"memory for the networks; default: {DEFAULT_MEMORY / 2**30:g} GiB",
     )
     parser.add_argument(
         "--threads",

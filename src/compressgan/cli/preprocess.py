@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from compressgan.cli.jobs import note_once
-from compressgan.cli.options import make_parser
+from compressgan.cli.options import add_output_option, make_parser
 from compressgan.cli.originals import is_original
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError, logger
@@ -27,15 +27,14 @@ from compressgan.images.files import inputs_under, make_folder, output_stems, re
 from compressgan.images.pixel_limit import pixel_limit_lifted
 from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
+from compressgan.runtime import available_cpus
 
 
 def main(project: Project) -> int:
     width, height = project.preprocess_size
     parser = make_parser(__doc__)
     parser.add_argument("-i", metavar="DIR", type=Path, required=True, help="folder of photos")
-    parser.add_argument(
-        "-o", "--output", dest="o", metavar="DIR", type=Path, required=True, help="output folder; created if missing"
-    )
+    add_output_option(parser)
     parser.add_argument(
         "--size",
         metavar=("W", "H"),
@@ -77,7 +76,7 @@ def preprocess(folder: Path, output: Path, size: tuple[int, int], stretch: bool)
             return False
         return True
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         done = sum(tqdm(pool.map(work, jobs.items()), total=len(jobs), unit="photo", disable=None))
     print(f"{output}: {done} photos of {size[0]} x {size[1]}")
     return 0 if done == len(jobs) else 1

@@ -69,6 +69,11 @@ class Folder:
                 logger.warning(f"{self.url}/{shown}: skipped, because no file on a disk could have this name")
         return sorted(names)
 
+    def is_file(self) -> bool:
+        """Returns whether it is a file and not a folder."""
+        with _naming(self.url):
+            return self._store.isfile(self._root)
+
     def holds(self, name: str) -> bool:
         """Returns whether there is such a file."""
         with _naming(f"{self.url}/{name}"):
@@ -144,9 +149,9 @@ def staged(arguments: argparse.Namespace) -> Iterator[argparse.Namespace]:
         if len(arguments.path) > 1:
             raise UsageError(f"{urls[0]}: a URL must be the only input")
         (own["input_url"],) = arguments.path
-        parent, name = Folder(own["input_url"]).split()
-        if Folder(parent).holds(name):
-            own["input_url"], own["input_name"] = parent, name
+        place = Folder(own["input_url"])
+        if place.is_file():
+            own["input_url"], own["input_name"] = place.split()
     if not isinstance(arguments.o, str):
         yield argparse.Namespace(**own)
         return

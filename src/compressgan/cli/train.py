@@ -17,15 +17,14 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from compressgan.checkpoint import read_config
+from compressgan.checkpoint import CONFIG_FILE, read_config
+from compressgan.cli.indexing import index_images
 from compressgan.cli.options import make_parser, require_extra
-from compressgan.cli.originals import is_made
 from compressgan.cli.project import Project
 from compressgan.config import FIXED, Config, Precision
 from compressgan.errors import CompressGANError, UsageError, logger
-from compressgan.images.reading import has_heic, is_photo
 from compressgan.networks.loading import import_tensorflow
-from compressgan.training.guards import LOG_FOLDER, assert_no_pattern
+from compressgan.training.guards import LOG_FOLDER, STATE_FILE, assert_no_pattern, has_state, state_folder
 
 if TYPE_CHECKING:
     from compressgan.training.perceptual import PerceptualLoss
@@ -103,19 +102,19 @@ def main(project: Project) -> int:
     arguments = parse_arguments(project)
     directory = newest_run(project.checkpoints) if arguments.rl else arguments.r
     assert_no_pattern(directory)
-    # What is wrong with the options is found before TensorFlow takes seconds to start.
+    # What is wrong with the options or the photos is found before TensorFlow takes seconds to start.
     config = configure(arguments, directory, project.presets)
     if arguments.epochs is not None and arguments.epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {arguments.epochs}")
     if arguments.hold_out and not arguments.path:
         raise UsageError("--hold-out leaves out photos of -path, so it needs -path")
     require_extra("train", "tensorflow", "keras", "portalocker", "tensorboard")
+    train_paths, test_paths = index_images(arguments, config, directory)
     import_tensorflow()
     from compressgan.training.strategies import make_strategy
     from compressgan.training.trainer import Trainer, TrainingEnded
 
     strategy = make_strategy(arguments.strategy)
-    train_paths, test_paths = index_images(arguments, config, directory)
     if arguments.epochs is not None:
         config = config.replace(steps=max(1, arguments.epochs * len(train_paths) // config.batch_size))
     with strategy.scope():
@@ -156,8 +155,8 @@ def log_folder(directory: Path, logs: Path, name: str | None) -> Path:
         logs: folder of all runs' event files.
         name: the run's name in TensorBoard; by default, the checkpoint folder's.
     """
-    note = directory / "training" / LOG_FOLDER
-    if (directory / "training" / "checkpoint").is_file():
+    note = state_folder(directory) / LOG_FOLDER
+    if has_state(directory):
         if name or not note.is_file():
             return logs / (name or directory.resolve().name)
         kept = Path(note.read_text(encoding="utf-8"))
@@ -184,10 +183,10 @@ def newest_run(checkpoints: Path) -> Path:
     Raises:
         CompressGANError: there is no such run.
     """
-    states = sorted(checkpoints.glob("*/training/checkpoint"), key=lambda path: path.stat().st_mtime)
-    if not states:
+    runs = [folder for folder in checkpoints.glob("*") if has_state(folder)]
+    if not runs:
         raise CompressGANError(f"{checkpoints}: no run to resume; start one with -r DIR")
-    return states[-1].parent.parent
+    return max(runs, key=lambda folder: (state_folder(folder) / STATE_FILE).stat().st_mtime)
 
 
 def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[str, Config]) -> Config:
@@ -196,7 +195,7 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
     Raises:
         UsageError: a setting is unknown or impossible, or cannot change any more.
     """
-    if (directory / "training" / "checkpoint").is_file():
+    if has_state(directory):
         if arguments.init_from:
             logger.warning(f"{directory}: resuming from its own training state; --init-from is ignored")
         before = read_config(directory)[0]
@@ -207,7 +206,7 @@ def configure(arguments: argparse.Namespace, directory: Path, presets: Mapping[s
         config = _changed(before, arguments)
         _check_resumable(config, before, arguments, directory)
         return config
-    if (directory / "config.json").exists() and not (directory / "training").exists():
+    if (directory / CONFIG_FILE).exists() and not state_folder(directory).exists():
         raise UsageError(
             f"{directory}: training would overwrite this model, which has no training state; "
             f"start another run with -r DIR --init-from {directory}"
@@ -253,60 +252,3 @@ def load_perceptual(arguments: argparse.Namespace, config: Config) -> Perceptual
     if not config.perceptual_coeff:
         return None
     return PerceptualLoss(arguments.perceptual or config.vgg19_weights, config.precision, config.perceptual_kind)
-
-
-def index_images(arguments: argparse.Namespace, config: Config, directory: Path) -> tuple[list[str], list[str]]:
-    """Returns the training and test paths, either by indexing the given folders or from an existing index.
-
-    Without folders, a resumed run uses the index that it was last trained with.
-    """
-    from compressgan.training.data import (
-        TEST_INDEX,
-        TRAIN_INDEX,
-        find_images,
-        read_index,
-        split,
-        without_held_out,
-        write_index,
-    )
-
-    own, folder = directory / "training", arguments.index
-    if not arguments.path and (own / TRAIN_INDEX).is_file() and (own / TEST_INDEX).is_file():
-        folder = own
-    train_index, test_index = folder / TRAIN_INDEX, folder / TEST_INDEX
-    if arguments.path:
-        images, others = find_images(arguments.path)
-        name_skipped([path for path in others if path not in (train_index.resolve(), test_index.resolve())])
-        images = [path for path in images if not is_made(path)]
-        for table in arguments.hold_out:
-            found = len(images)
-            images = without_held_out(images, table)
-            print(f"{found - len(images)} photos of {table} are held out")
-        if not images:  # the index stays as it is
-            raise CompressGANError(f"{', '.join(map(str, arguments.path))}: no photos are left to train on")
-        parts = split(images, config)
-        for index, part in zip((train_index, test_index), parts, strict=True):
-            write_index(index, part)
-        # Not read back: another run may write its own index there meanwhile.
-        train_paths, test_paths = ([str(path) for path in part] for part in parts)
-    else:
-        train_paths, test_paths = read_index(train_index), read_index(test_index)
-    if not train_paths:
-        raise CompressGANError(f"{train_index}: lists no images; rebuild it with -path FOLDER")
-    return train_paths, test_paths
-
-
-def name_skipped(files: list[Path]) -> None:
-    """Warns about files that are not trained on: first those that are photos according to their names."""
-    photos = [path for path in files if is_photo(path)]
-    if photos:
-        hint = "" if has_heic() else "; for HEIC: pip install pillow-heif"
-        logger.warning(f"{_some(photos)}: cannot be read and are skipped{hint}")
-    known = set(photos)
-    rest = [path for path in files if path not in known]
-    if rest:
-        logger.warning(f"skipped, because they are not images: {_some(rest)}")
-
-
-def _some(paths: list[Path]) -> str:
-    return ", ".join(map(str, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")

@@ -77,13 +77,6 @@ class Prior(NamedTuple):
         rounded = [np.rint(np.clip(weight, -128, 128) * scale) for weight, scale in zip(stored, scales, strict=True)]
         return cls(*(weight.astype(np.int32) for weight in rounded))
 
-    @classmethod
-    def blank(cls, channels: int, centers: int) -> Prior:
-        """Returns a prior for which all symbols are equally likely."""
-        window = (ROWS_ABOVE + 1, 2 * COLUMNS_ASIDE + 1, PLANES, channels, channels, 1)
-        shapes = (window, (channels, 1), (channels, 1, centers), (channels, centers))
-        return cls(*(np.zeros(shape, np.int32) for shape in shapes))
-
 
 def stages(channels: int) -> np.ndarray:
     """Returns each channel's group, (C,) int in 0 .. STAGES - 1, in ascending order."""

@@ -19,6 +19,7 @@ from compressgan.evaluation.kid import kid
 from compressgan.evaluation.metrics import ms_ssim, psnr, ssim, ssimulacra2, ssimulacra2_version
 from compressgan.evaluation.other_codecs import ComparedCodec
 from compressgan.evaluation.store import Store
+from compressgan.geometry import bits_per_pixel
 from compressgan.version import __version__
 
 OURS = "CompressGAN"  # the model's names begin with this
@@ -143,7 +144,7 @@ class Bench:
         for name, photo in self.photos.items():
             with suppress(CodecFailed):
                 data, _ = self.encode(codec, setting, name)
-                rates.append(8 * len(data) / (photo.shape[0] * photo.shape[1]))
+                rates.append(bits_per_pixel(len(data), *photo.shape[:2]))
         return float(np.mean(rates)) if rates else math.nan
 
     def measure(self, codec: ComparedCodec, setting: int) -> list[Result]:
@@ -201,7 +202,7 @@ class Bench:
             width=width,
             height=height,
             bytes=len(data),
-            bpp=8 * len(data) / (height * width),
+            bpp=bits_per_pixel(len(data), height, width),
             encode_seconds=encode_seconds,
             **figures,
         )

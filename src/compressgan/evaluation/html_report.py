@@ -17,7 +17,7 @@ from PIL import Image
 
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Figures, known, mean_line
-from compressgan.images.files import replacing
+from compressgan.images.files import NOT_OURS, replacing
 
 REPORT = "report.html"
 MAX_SIDE = 2048  # pixels per side of a picture on the page
@@ -50,10 +50,7 @@ class HtmlReport:
 
     def __init__(self, folder: Path) -> None:
         if (folder / REPORT).exists() and _TITLE not in (folder / REPORT).read_bytes():
-            raise CompressGANError(
-                f"{folder / REPORT}: not written by this program and would be overwritten; move it, or choose another "
-                "output folder"
-            )
+            raise CompressGANError(f"{folder / REPORT}: {NOT_OURS}")
         self._rows: dict[str, _Row] = {}
         self._pictures = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it stays open until the page is written
         self._adding = threading.Lock()

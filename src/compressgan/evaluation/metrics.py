@@ -15,6 +15,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 from skimage.transform import downscale_local_mean
 
+from compressgan.geometry import bits_per_pixel
 from compressgan.images.masks import importance
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def compare(
     photo: np.ndarray,
     data: bytes,
     reconstruction: np.ndarray,
+    *,
     file: str = "",
     original_bytes: float = math.nan,
     with_ssimulacra2: bool = False,
@@ -84,7 +86,7 @@ def compare(
         original_bytes=original_bytes,
         bytes=len(data),
         ratio=original_bytes / len(data),
-        bpp=8 * len(data) / (height * width),
+        bpp=bits_per_pixel(len(data), height, width),
         bound_bpp=codec.bound(height, width),
         psnr=psnr(photo, reconstruction),
         ms_ssim=ms_ssim(photo, reconstruction),

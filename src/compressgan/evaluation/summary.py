@@ -6,15 +6,15 @@ import csv
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from compressgan.errors import CompressGANError, os_reason
 from compressgan.evaluation.metrics import Figures, Means, known
-from compressgan.images.files import replacing, write_csv
+from compressgan.images.files import NOT_OURS, replacing, write_csv
 
 SUMMARY = "summary"  # file name of the tables, without extension
 _COLUMNS = frozenset(column.name for column in fields(Figures))
@@ -60,7 +60,7 @@ class Summary:
             "INSERT INTO photos VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
             "SET figures = excluded.figures, added = excluded.added WHERE excluded.added OR NOT added"
         )
-        _run(self._database, command, figures.file, json.dumps(asdict(figures)), added)
+        _run(self._database, command, figures.file, json.dumps(vars(figures)), added)
 
     def add(self, figures: Figures) -> None:
         """Adds a photo, or replaces its figures."""
@@ -69,9 +69,15 @@ class Summary:
     def __contains__(self, file: str) -> bool:
         return _run(self._database, "SELECT 1 FROM photos WHERE file = ?", file).fetchone() is not None
 
-    def of(self, files: Collection[str] | None = None) -> Collection[Figures]:
-        """Returns the figures of all files or of some, which are read whenever they are iterated over."""
-        return _Selection(self._database, files)
+    def of(self, files: Iterable[str] | None = None) -> Iterator[Figures]:
+        """Yields the figures of all files, or of some."""
+        if files is None:
+            found = _run(self._database, "SELECT figures FROM photos ORDER BY rowid")
+        else:
+            one = "SELECT figures FROM photos WHERE file = ?"
+            found = (_run(self._database, one, file).fetchone() for file in files)
+        for (row,) in found:
+            yield Figures(**json.loads(row))
 
     def write(self) -> None:
         """Writes `summary.csv`, one line per photo, and `summary.json` with the means.
@@ -82,10 +88,10 @@ class Summary:
             CompressGANError: a file cannot be written.
         """
         self._read_earlier()
-        rows, means = self.of(), Means()
+        means = Means()
 
         def table() -> Iterator[dict[str, Any]]:
-            for row in rows:
+            for row in self.of():
                 means.add(row)
                 yield _values(row)
 
@@ -94,33 +100,9 @@ class Summary:
         with replacing(self._folder / f"{SUMMARY}.json") as path, path.open("w", encoding="utf-8") as file:
             shown = json.dumps({name: known(means.of(name)) for name in columns})
             file.write(f'{{"mean": {shown}, "photos": [')
-            for i, row in enumerate(rows):
+            for i, row in enumerate(self.of()):
                 file.write(f"{',' if i else ''}\n{json.dumps(_values(row))}")
             file.write("\n]}\n")
-
-
-class _Selection(Collection[Figures]):
-    """Figures of all files in a database, or of some, each read when it is needed."""
-
-    def __init__(self, database: sqlite3.Connection, files: Collection[str] | None) -> None:
-        self._database, self._files = database, files
-
-    def __len__(self) -> int:
-        if self._files is not None:
-            return len(self._files)
-        return _run(self._database, "SELECT COUNT(*) FROM photos").fetchone()[0]
-
-    def __contains__(self, figures: object) -> bool:
-        return any(figures == own for own in self)
-
-    def __iter__(self) -> Iterator[Figures]:
-        if self._files is None:
-            found = _run(self._database, "SELECT figures FROM photos ORDER BY rowid")
-        else:
-            one = "SELECT figures FROM photos WHERE file = ?"
-            found = (_run(self._database, one, file).fetchone() for file in self._files)
-        for (row,) in found:
-            yield Figures(**json.loads(row))
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -137,7 +119,7 @@ def _run(database: sqlite3.Connection, command: str, *values: str | bool) -> sql
 
 
 def _values(figures: Figures) -> dict[str, Any]:
-    return {name: known(value) for name, value in asdict(figures).items()}
+    return {name: known(value) for name, value in vars(figures).items()}
 
 
 def _figures(row: dict[str, Any]) -> Figures:
@@ -165,6 +147,4 @@ def _naming(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise CompressGANError(f"{path}: {os_reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
-        raise CompressGANError(
-            f"{path}: not written by this program and would be overwritten; move it, or choose another output folder"
-        ) from None
+        raise CompressGANError(f"{path}: {NOT_OURS}") from None

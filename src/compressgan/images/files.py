@@ -20,6 +20,8 @@ import h5py
 
 from compressgan.errors import CompressGANError, UsageError, logger, os_reason
 
+NOT_OURS = "not written by this program and would be overwritten; move it, or choose another output folder"
+
 
 def files_under(folder: Path, skip: Path | None = None) -> list[Path]:
     """Lists the visible files under a folder, recursively and in order, except those under `skip`.

@@ -18,9 +18,10 @@ from compressgan.coding.arithmetic_coder import CODERS
 from compressgan.config import Config
 from compressgan.errors import CompressGANError
 from compressgan.evaluation.metrics import Means, compare, ssim
-from compressgan.images.pixels import to_float
+from compressgan.geometry import bits_per_pixel
 from compressgan.networks.inference import TensorFlowNetworks
-from compressgan.training.data import find_images, split, training_dataset, validation_photos
+from compressgan.training.data import training_dataset, validation_photos
+from compressgan.training.index import find_images, split
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.train_step import TrainStep
 from compressgan.training.trainer import Trainer, TrainingEnded
@@ -201,7 +202,7 @@ def train_and_measure(
         rows.append(compare(codec, photo, data, reconstruction))
         similarities.append(ssim(photo, reconstruction))
         if vgg19:
-            distances.append(float(vgg19(*(to_float(x)[np.newaxis] for x in (photo, reconstruction)))))
+            distances.append(vgg19.distance(photo, reconstruction))
     means = Means(rows)
     figures = {name: means.of(name) for name in ("bpp", "bound_bpp", "psnr", "ms_ssim")}
     known = [similarity for similarity in similarities if not math.isnan(similarity)]
@@ -216,5 +217,5 @@ def coders(checkpoint: Path, photos: list[np.ndarray], settings: dict) -> Iterat
     coded = [(codec.symbols(photo), *photo.shape[:2]) for photo in photos]
     for coder in reversed(CODERS):
         sizes = [len(codec.to_bytes(symbols, height, width, coder=coder)) for symbols, height, width in coded]
-        rates = [8 * size / (height * width) for size, (_, height, width) in zip(sizes, coded, strict=True)]
+        rates = [bits_per_pixel(size, *own) for size, (_, *own) in zip(sizes, coded, strict=True)]
         yield {"row": coder, "bytes": float(np.mean(sizes)), "bpp": float(np.mean(rates))}

@@ -9,7 +9,18 @@ from pathlib import Path
 
 from compressgan.errors import CompressGANError, UsageError, logger, os_reason, stop_signals
 
+STATE_FILE = "checkpoint"  # file in the folder of a run's training state: which of its states is the newest
 LOG_FOLDER = "log_folder"  # file in the folder of a run's training state: where its event files are
+
+
+def state_folder(directory: Path) -> Path:
+    """Returns the folder of a run's training state, inside its checkpoint folder."""
+    return directory / "training"
+
+
+def has_state(directory: Path) -> bool:
+    """Returns whether a run has been saved in a checkpoint folder, so that it can be resumed."""
+    return (state_folder(directory) / STATE_FILE).is_file()
 
 
 @contextmanager

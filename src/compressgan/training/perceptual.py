@@ -11,6 +11,7 @@ import tensorflow as tf
 from skimage import data
 
 from compressgan.errors import CompressGANError
+from compressgan.images.pixels import to_float
 from compressgan.networks.model import keras_settings
 
 FEATURE_LAYER = "block2_pool"
@@ -63,6 +64,10 @@ class PerceptualLoss:
         ((a, b),) = pairs
         # The small constant keeps the root's gradient finite if both are equal.
         return tf.reduce_mean(tf.sqrt(tf.reduce_mean(tf.square(a - b), axis=(1, 2, 3)) + 1e-12))
+
+    def distance(self, photo: np.ndarray, reconstruction: np.ndarray) -> float:
+        """Returns the distance between two photos (H, W, 3) uint8."""
+        return float(self(*(to_float(pixels)[np.newaxis] for pixels in (photo, reconstruction))))
 
 
 def _unit(features: tf.Tensor) -> tf.Tensor:

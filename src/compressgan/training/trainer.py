@@ -19,16 +19,16 @@ from compressgan.evaluation.metrics import mean_line
 from compressgan.images.files import make_folder
 from compressgan.networks.export import export
 from compressgan.networks.model import CompressGAN
-from compressgan.training.data import (
-    TEST_INDEX,
-    TRAIN_INDEX,
-    existing,
-    read_index,
-    training_dataset,
-    validation_photos,
-    write_index,
+from compressgan.training.data import training_dataset, validation_photos
+from compressgan.training.guards import (
+    LOG_FOLDER,
+    assert_no_pattern,
+    deferred_signals,
+    has_state,
+    locked,
+    state_folder,
 )
-from compressgan.training.guards import LOG_FOLDER, assert_no_pattern, deferred_signals, locked
+from compressgan.training.index import TEST_INDEX, TRAIN_INDEX, existing, read_index, write_index
 from compressgan.training.perceptual import PerceptualLoss
 from compressgan.training.schedules import learning_rate
 from compressgan.training.strategies import assert_same_step
@@ -77,7 +77,7 @@ class Trainer:
         init_from: Path | None = None,
     ) -> None:
         assert_no_pattern(directory)
-        strategy = strategy or tf.distribute.get_strategy()
+        self._strategy = strategy = strategy or tf.distribute.get_strategy()
         if config.batch_size % strategy.num_replicas_in_sync:
             raise CompressGANError(
                 f"batch_size {config.batch_size} cannot be divided among {strategy.num_replicas_in_sync} devices"
@@ -88,42 +88,53 @@ class Trainer:
         self.is_chief = not several_workers or resolver.task_id == 0
         self.config = config
         self.directory = directory
-        self._strategy = strategy
         self._perceptual = perceptual
         keras.utils.set_random_seed(config.seed)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_score = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
         self.train_step = TrainStep(config, strategy, perceptual)
-        state = tf.train.Checkpoint(step=self.step, best_score=self.best_score, **self.train_step.trackables())
-        resuming = (directory / "training" / "checkpoint").exists()
-        try:
-            self._manager = tf.train.CheckpointManager(state, str(directory / "training"), max_to_keep=2)
-            if resuming:
-                state.restore(self._manager.latest_checkpoint or "nothing").assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError):
-            raise CompressGANError(f"{directory / 'training'}: damaged, or made with other settings") from None
+        resuming = has_state(directory)
+        self._manager = self._restored(resuming)
         if several_workers:
             assert_same_step(strategy, int(self.step.numpy()), directory)
         if resuming:
-            before = read_config(directory)[0]
-            self._assert_stage_can_stay(before)
-            if self._resets_of_rates(before):
-                self._start_rates()
-            if any(getattr(config, name) != getattr(before, name) for name in SCORED):
-                self.best_score.assign(math.inf)  # the old score is not comparable
+            self._adapt_to_changes(read_config(directory)[0])
         elif init_from:
-            stored = StoredModel(init_from)
-            if name := config.other_architecture(stored.config):
-                ours, theirs = getattr(config, name), getattr(stored.config, name)
-                raise CompressGANError(f"{init_from}: {name} is {theirs}, but {ours} in the new run")
-            for model in (self.model, self.ema):
-                model.assign(stored)
-            if not config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
-                self._start_rates()
+            self._start_from(StoredModel(init_from))
         self._log_directory = log_directory
         if self.is_chief:
             make_folder(log_directory)
         self._summaries = Summaries(log_directory if self.is_chief else None)
+
+    def _restored(self, resuming: bool) -> tf.train.CheckpointManager:
+        """Returns the manager of the training state, which has been restored if the run is resumed."""
+        folder = state_folder(self.directory)
+        state = tf.train.Checkpoint(step=self.step, best_score=self.best_score, **self.train_step.trackables())
+        try:
+            manager = tf.train.CheckpointManager(state, str(folder), max_to_keep=2)
+            if resuming:
+                state.restore(manager.latest_checkpoint or "nothing").assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError):
+            raise CompressGANError(f"{folder}: damaged, or made with other settings") from None
+        return manager
+
+    def _adapt_to_changes(self, before: Config) -> None:
+        """Sets back what changed settings make invalid in a resumed run."""
+        self._assert_stage_can_stay(before)
+        if self._resets_of_rates(before):
+            self._start_rates()
+        if any(getattr(self.config, name) != getattr(before, name) for name in SCORED):
+            self.best_score.assign(math.inf)  # the old score is not comparable
+
+    def _start_from(self, stored: StoredModel) -> None:
+        """Takes over the weights of another model."""
+        if name := self.config.other_architecture(stored.config):
+            ours, theirs = getattr(self.config, name), getattr(stored.config, name)
+            raise CompressGANError(f"{stored.path}: {name} is {theirs}, but {ours} in the new run")
+        for model in (self.model, self.ema):
+            model.assign(stored)
+        if not self.config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
+            self._start_rates()
 
     def _assert_stage_can_stay(self, before: Config) -> None:
         """Checks that changed settings do not undo or skip what the second stage begins with."""
@@ -164,7 +175,7 @@ class Trainer:
             CompressGANError: none of the photos exists, another run is or was training in the folder meanwhile, a loss
                 or gradient is not finite, a checkpoint cannot be written, or a worker is gone.
         """
-        state = self.directory / "training"
+        state = state_folder(self.directory)
         # Those that are missing now may be back when the run is resumed, so they stay in the index.
         present = [
             existing(paths, state / name) for paths, name in ((train_paths, TRAIN_INDEX), (test_paths, TEST_INDEX))

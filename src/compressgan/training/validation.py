@@ -88,8 +88,8 @@ class Validator:
         score = config.distortion_coeff * distortion + (0.0 if config.rate_target else config.rate_coeff * rate)
         if self._perceptual is None:
             return {"score": score}
-        pairs = [tuple(to_float(x)[np.newaxis] for x in pair) for pair in zip(self.photos, most_real, strict=True)]
-        perceptual = float(np.mean([float(self._perceptual(*pair)) for pair in pairs]))
+        pairs = zip(self.photos, most_real, strict=True)
+        perceptual = float(np.mean([self._perceptual.distance(*pair) for pair in pairs]))
         return {"score": score + config.perceptual_coeff * perceptual, "perceptual": perceptual}
 
 
