@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)  # other tests run at the same time
 settings.load_profile("ours")
 register_heic()
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # of this process and those it starts: two tests run at once
 import_tensorflow()  # quietly, before the tests import it
 
 ROOT = Path(__file__).resolve().parent.parent
