@@ -51,13 +51,16 @@ def test_more_realism_with_the_same_latents(checkpoint: Path, tmp_path: Path) ->
     assert np.abs(generate(mixed.generator, latents, realism=1.0) - shown[0]).max() > 0.05
 
 
-def test_errors(tiny: Config, checkpoint: Path, other: Path, tmp_path: Path) -> None:
+def test_errors(tiny: Config, one_rate: Config, checkpoint: Path, other: Path, tmp_path: Path) -> None:
     new = ("-o", tmp_path / "new")
     assert_one_error_line(run_cli("interpolate.py", checkpoint, other, "-o", other), "other: already exists", code=2)
     assert_one_error_line(run_cli("interpolate.py", checkpoint, other, *new, "--share", 1.5), "--share", code=2)
     result = run_cli("interpolate.py", checkpoint, other, *new, "--realism", -1)
     assert (result.returncode, "-1 is not a number from 0 to 4" in result.stderr) == (2, True)
     assert_one_error_line(run_cli("interpolate.py", checkpoint, tmp_path / "none", *new), "none")
+    CompressGAN(one_rate).save_weights_for_inference(tmp_path / "plain", step=0)
+    result = run_cli("interpolate.py", tmp_path / "plain", tmp_path / "plain", *new, "--realism", 2)
+    assert_one_error_line(result, "--realism has no effect", "plain was trained without realism", code=2)
     CompressGAN(tiny.replace(generator_blocks=2)).save_weights_for_inference(other, step=0)
     assert_one_error_line(run_cli("interpolate.py", checkpoint, other, *new), "other: generator_blocks is 2, but 1 in")
     assert not (tmp_path / "new").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compressgan.checkpoint import read_config
 from compressgan.cli.options import make_parser, number, require_extra
 from compressgan.cli.project import Project
 from compressgan.errors import CompressGANError, UsageError
@@ -49,6 +50,8 @@ def interpolate(first_folder: Path, second_folder: Path, output: Path, share: fl
         raise UsageError(f"--share must be in [0, 1], not {share}")
     if output.exists():
         raise UsageError(f"{output}: already exists")
+    if realism != 1 and not read_config(first_folder)[0].realism:
+        raise UsageError(f"--realism has no effect: the model in {first_folder} was trained without realism")
     require_extra("train", "tensorflow")
     import_tensorflow()
     from compressgan.networks.layers import Realism
