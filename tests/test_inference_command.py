@@ -183,7 +183,7 @@ def test_no_file_of_the_user_is_overwritten(checkpoint: Path, photos: Path) -> N
     (photos / "a.bin").write_bytes(b"firmware")
     for options in ((), ("--bin-only",)):
         result = run_cli("inference.py", "-r", checkpoint, "-path", photos / "a.png", "-o", photos, *options)
-        assert_one_error_line(result, "a.bin: not written by this program; move it")
+        assert_one_error_line(result, "a.bin: not written by this program and would be overwritten; move it")
     assert (photos / "a.bin").read_bytes() == b"firmware"
     assert (photos / "a_reconstructed.png").read_bytes() == (photos / "sub" / "d.png").read_bytes()
     (photos / "b.bin").touch()

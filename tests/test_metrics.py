@@ -59,7 +59,7 @@ def test_figures_are_of_the_real_bytes_and_means_leave_out_what_is_not_known(che
     for photo in (make_photo(40, 50), make_photo(170, 180)):
         data = codec.compress(photo)
         reconstruction = codec.decompress(data)
-        figures = compare(codec, photo, data, reconstruction, "a.jpg", original_bytes=5000)
+        figures = compare(codec, photo, data, reconstruction, file="a.jpg", original_bytes=5000)
         assert figures.bytes == len(data)
         assert figures.bpp == pytest.approx(8 * len(data) / (photo.shape[0] * photo.shape[1]))
         assert figures.ratio == pytest.approx(5000 / len(data))

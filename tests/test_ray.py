@@ -134,6 +134,7 @@ def test_workers_that_die_and_machines_that_come_and_go(
     assert made() == 60
 
 
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_whole_files(checkpoint: Path, tmp_path: Path, number: signal.Signals) -> None:
     photos = make_photos(tmp_path / "photos", 40, 400)

@@ -274,7 +274,7 @@ def test_state_of_other_settings_is_refused(tmp_path: Path, tiny: Config) -> Non
         make_trainer(tiny.replace(generator_blocks=3), tmp_path)
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eagerly", "usual_signals")
 def test_a_signal_lets_the_step_end_and_is_saved_with_it(
     tmp_path: Path, tiny: Config, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
