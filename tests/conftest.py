@@ -151,7 +151,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def eagerly() -> Iterator[None]:
-    """Training steps run without being traced, which takes seconds: for tests of a step or two of a graph."""
+    """Training steps run without being traced, which takes seconds: for tests of a few steps."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)

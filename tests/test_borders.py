@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "codec": BASE | {"config", "coding", "images", "footprint", "checkpoint", "runtime", "refining", "targeting"},
     "pillow": {"errors", "coding", "codec"},
     "evaluation": BASE | {"version", "images", "codec"},
-    "demo": {"errors", "coding", "images", "codec", "evaluation"},
+    "demo": BASE | {"coding", "images", "codec", "evaluation"},
     "training": BASE | {"config", "coding", "images", "checkpoint", "networks", "codec", "evaluation"},
     "cli": {path.stem for path in PACKAGE.iterdir()} - {"__main__", "cli"},
     "__main__": {"cli"},

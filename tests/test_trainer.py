@@ -195,7 +195,7 @@ def test_a_run_can_start_from_another_checkpoint(tmp_path: Path, tiny: Config, c
         assert_equal(source.get_weights(), model.get_weights())
     for name, value, before in (("latent_channels", 6, 4), ("latent_bound", 4.0, 2.5)):
         other = tiny.replace(**{name: value})
-        with pytest.raises(CompressGANError, match=f"{name} is {before}, but {value} in the new run"):
+        with pytest.raises(CompressGANError, match=f"^{checkpoint}: {name} is {before}, but {value} in the new run"):
             Trainer(other, tmp_path / "other", tmp_path / "log", init_from=checkpoint)
 
 

@@ -23,7 +23,7 @@ from compressgan.footprint import (
     trunk_bytes_per_position,
     upsampling_halo,
 )
-from compressgan.geometry import STRIDE, latent_size
+from compressgan.geometry import STRIDE, bits_per_pixel, latent_size
 from compressgan.images.masks import free_positions, importance
 from compressgan.images.pixels import to_float, to_uint8
 from compressgan.images.reading import ImageLike, as_photo
@@ -101,7 +101,7 @@ class Codec:
         bits = rows * columns * channels * math.log2(len(self.centers))
         payload = math.ceil(bits / 8 * 1.0001) + 1  # the coder rounds probabilities, and ends with a whole byte
         container = len(Bitstream(height, width, channels, 1, self.fingerprint, "block", b"").to_bytes())
-        return 8 * (payload + container) / (height * width)
+        return bits_per_pixel(payload + container, height, width)
 
     def compress(
         self,

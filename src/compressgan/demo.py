@@ -20,6 +20,7 @@ from compressgan.errors import CompressGANError, logger, os_reason
 from compressgan.evaluation.metrics import psnr
 from compressgan.evaluation.other_codecs import ComparedCodec, available_codecs
 from compressgan.evaluation.selection import first_reaching
+from compressgan.geometry import bits_per_pixel
 from compressgan.images.reading import read_photo
 from compressgan.images.writing import write_picture
 
@@ -159,7 +160,11 @@ def describe(opened: Opened, painted: np.ndarray, level: int, realism: float | N
     """Returns the figures of a file as a line of Markdown."""
     height, width = painted.shape[:2]
     size = len(opened.data)
-    facts = [f"{width} x {height} pixels", f"**{size:,} bytes**", f"{8 * size / (height * width):.4f} bits per pixel"]
+    facts = [
+        f"{width} x {height} pixels",
+        f"**{size:,} bytes**",
+        f"{bits_per_pixel(size, height, width):.4f} bits per pixel",
+    ]
     facts.append(f"level {level}")
     if realism is not None:
         facts.append(f"realism {realism:g}")

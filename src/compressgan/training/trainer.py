@@ -130,7 +130,7 @@ class Trainer:
         """Takes over the weights of another model."""
         if name := self.config.other_architecture(stored.config):
             ours, theirs = getattr(self.config, name), getattr(stored.config, name)
-            raise CompressGANError(f"{stored.path}: {name} is {theirs}, but {ours} in the new run")
+            raise CompressGANError(f"{stored.path.parent}: {name} is {theirs}, but {ours} in the new run")
         for model in (self.model, self.ema):
             model.assign(stored)
         if not self.config.rate_target or not tf.reduce_all(self.model.rate_coeffs > 0):
